@@ -1,0 +1,43 @@
+//! All that was decided about one request before any origin is dialled.
+
+use gnomon_config::model::{Share, UpstreamIx, VersionIx};
+
+/// Index of a route in [`Config::routes`](gnomon_config::Config::routes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouteIx(pub u32);
+
+/// How a version was assigned; only `Coin` and `Sticky` are evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Assignment {
+    /// By a draw for this request alone.
+    Coin,
+    /// By the hash of the user's key.
+    Sticky,
+    /// Forced by the route (`upstream@version`).
+    Pinned,
+    /// Moved, because the version that was meant had no endpoint.
+    Fallback,
+}
+
+/// A sticky id to be set as a cookie with the reply: 96 random bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MintedId(pub [u8; 12]);
+
+/// All that was decided about one request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plan {
+    /// The matched route.
+    pub route: RouteIx,
+    /// The upstream.
+    pub upstream: UpstreamIx,
+    /// The version of it.
+    pub version: VersionIx,
+    /// How the version came about.
+    pub assignment: Assignment,
+    /// The probability with which this version was assigned, as really used.
+    pub probability: Share,
+    /// The sticky id to hand out, if one was minted.
+    pub minted: Option<MintedId>,
+    /// Hash of the balance key, for [`Balance::Hash`](gnomon_config::model::Balance::Hash).
+    pub balance_key: Option<u64>,
+}

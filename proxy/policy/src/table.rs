@@ -1,0 +1,1 @@
+//! Compiled routes: [`Table::decide`] says where a request goes.

@@ -1,0 +1,1 @@
+//! What a proxy must change in a head, and heads to bytes.
