@@ -113,8 +113,8 @@ pub struct Upstream {
     pub name: Name,
     /// At least one, in order of declaration.
     pub versions: Vec<Version>,
-    /// Index of the version that takes the rest: the one left out of `split`, else the one that
-    /// `split` names first, else the first declared.
+    /// Index of the version that takes the rest: the one left out of `split` if a rest remains, else
+    /// the one that `split` names first, else the first declared.
     pub stable: VersionIx,
     /// One share per version, in their order, adding up to [`Share::WHOLE`].
     pub split: Vec<Share>,

@@ -1,0 +1,148 @@
+//! From what was written to what may be believed, never stopping at the first fault.
+//!
+//! One file per area. Whatever is wrong is told, and a stand-in takes its place, so that the rest
+//! can be checked; a [`Config`] with stand-ins never leaves this crate.
+
+mod listener;
+mod overlap;
+mod route;
+mod service;
+mod upstream;
+
+use std::{collections::HashMap, hash::Hash};
+
+use crate::{
+    code, known,
+    model::{Config, Name, Upstream, UpstreamIx, VersionIx},
+    names,
+    problem::{Place, Problem, Severity, Wrong},
+    read::{Reader, Scope},
+    source::Sources,
+    tree::{Entry, Table},
+};
+
+/// Builds the configuration and leaves the problems in `sources`.
+pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
+    known::check(root, &mut sources.problems);
+    let files = sources.files.iter().filter_map(|file| file.path.clone()).collect();
+    let mut reader = Reader { sources };
+    let scope = Scope::root(root);
+    reader.forms(&scope, "include", |text| Ok(text.to_owned()));
+
+    let timeouts = service::timeouts(&mut reader, &scope);
+    let limits = service::limits(&mut reader, &scope);
+    let admin = service::admin(&mut reader, &scope);
+    let listeners = listener::all(&mut reader, &scope, &admin);
+    let upstreams = upstream::all(&mut reader, &scope);
+    let globals = route::Globals { timeouts: &timeouts, body_max: limits.body };
+    let routes = route::all(&mut reader, &scope, &upstreams, &globals);
+    overlap::check(&mut reader, &routes);
+    unused(&mut reader, &upstreams, &routes);
+
+    Config {
+        listeners,
+        upstreams: upstreams.into_iter().map(|declared| declared.upstream).collect(),
+        routes: routes.into_iter().map(|declared| declared.route).collect(),
+        log: service::log(&mut reader, &scope),
+        access_log: service::access_log(&mut reader, &scope),
+        runtime: service::runtime(&mut reader, &scope),
+        state: service::state(&mut reader, &scope),
+        timeouts,
+        limits,
+        admin,
+        files,
+    }
+}
+
+/// An upstream, with the places that other tables' problems point at.
+struct Declared {
+    upstream: Upstream,
+    place: Place,
+}
+
+/// Finds `upstream` or `upstream@version`; else what is wrong, and the upstream's place if it exists.
+fn target(
+    text: &str,
+    upstreams: &[Declared],
+) -> Result<(UpstreamIx, Option<VersionIx>), (Wrong, Option<Place>)> {
+    let (name, version) = match text.split_once('@') {
+        Some((name, version)) => (name, Some(version)),
+        None => (text, None),
+    };
+    let Some(at) = upstreams.iter().position(|declared| *declared.upstream.name == *name) else {
+        let names = upstreams.iter().map(|declared| &*declared.upstream.name);
+        let wrong = Wrong::new(code::REFERENCE, format!("there is no upstream `{name}`"));
+        return Err((guessing(wrong, name, names), None));
+    };
+    let ix = UpstreamIx(u16::try_from(at).unwrap_or(u16::MAX));
+    let Some(version) = version else { return Ok((ix, None)) };
+    let declared = &upstreams[at];
+    match declared.upstream.versions.iter().position(|known| *known.name == *version) {
+        Some(at) => Ok((ix, Some(VersionIx(u16::try_from(at).unwrap_or(u16::MAX))))),
+        None => {
+            let names = declared.upstream.versions.iter().map(|version| &*version.name);
+            let message = format!("[upstream.{name}] has no version `{version}`");
+            let wrong = guessing(Wrong::new(code::REFERENCE, message), version, names);
+            Err((wrong, Some(declared.place)))
+        }
+    }
+}
+
+/// Labels a wrong name with the nearest known one.
+fn guessing<'a>(wrong: Wrong, name: &str, known: impl Iterator<Item = &'a str>) -> Wrong {
+    match known::nearest(name, known) {
+        Some(guess) => wrong.label(format!("did you mean `{guess}`?")),
+        None => wrong,
+    }
+}
+
+/// The key of a named table as a name; a bad one is told and taken as it is.
+fn named(reader: &mut Reader<'_, '_>, entry: &Entry) -> Name {
+    reader
+        .check(entry.key_place, names::name(&entry.key))
+        .unwrap_or_else(|| entry.key.as_str().into())
+}
+
+/// Tells when there are more of something than indices for it.
+fn bounded(reader: &mut Reader<'_, '_>, count: usize, what: &str, place: Place) {
+    if count > usize::from(u16::MAX) {
+        let message = format!("there are more than {} {what}", u16::MAX);
+        reader.tell(Problem::error(code::RANGE, place, message));
+    }
+}
+
+/// Values that were seen before, with their places.
+fn repeated<T: Eq + Hash + Clone>(
+    items: impl Iterator<Item = (T, Place)>,
+) -> Vec<(T, Place, Place)> {
+    let mut seen: HashMap<T, Place> = HashMap::new();
+    let mut repeated = Vec::new();
+    for (item, place) in items {
+        match seen.get(&item) {
+            Some(first) => repeated.push((item, *first, place)),
+            None => {
+                seen.insert(item, place);
+            }
+        }
+    }
+    repeated
+}
+
+/// Warns of upstreams that no route leads to, and of having no route at all.
+fn unused(reader: &mut Reader<'_, '_>, upstreams: &[Declared], routes: &[route::DeclaredRoute]) {
+    // With an error elsewhere, such as a mistyped table, this would only be noise.
+    if reader.sources.problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return;
+    }
+    if routes.is_empty() {
+        let message = "there is no route, so every request is answered with 404";
+        reader.tell(Problem::warning(code::NOTHING, Place::default(), message));
+    }
+    let used: Vec<UpstreamIx> = routes.iter().filter_map(route::DeclaredRoute::upstream).collect();
+    for (at, declared) in upstreams.iter().enumerate() {
+        if !used.iter().any(|ix| usize::from(ix.0) == at) {
+            let message = format!("no route leads to [upstream.{}]", declared.upstream.name);
+            reader.tell(Problem::warning(code::UNUSED, declared.place, message));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What is not about traffic: deadlines, limits, admin, logs, state, threads.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{
+    code,
+    fields::Field,
+    known,
+    model::{
+        AccessFormat, AccessLog, Admin, Cores, Driver, Level, Limits, Log, LogFormat, Runtime,
+        Sink, State, Timeouts,
+    },
+    names,
+    problem::{Problem, Wrong},
+    read::{Reader, Scope, shared, values},
+    tree::{Node, Value},
+};
+
+pub(super) fn timeouts(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Timeouts {
+    let scope = root.child("timeouts");
+    let timeouts = Timeouts {
+        header: reader.duration(&scope, "header"),
+        body: reader.duration(&scope, "body"),
+        idle: reader.duration(&scope, "idle"),
+        connect: reader.duration(&scope, "connect"),
+        response: reader.duration(&scope, "response"),
+        request: reader.duration(&scope, "request"),
+        tunnel: reader.duration(&scope, "tunnel"),
+        drain: reader.duration(&scope, "drain"),
+        grace: reader.duration(&scope, "grace"),
+    };
+    in_time(reader, &scope, &timeouts);
+    timeouts
+}
+
+/// The deadlines of a route: the global ones but for what it says itself.
+pub(super) fn route_timeouts(
+    reader: &mut Reader<'_, '_>,
+    route: &Scope<'_>,
+    global: &Timeouts,
+) -> Timeouts {
+    let scope = route.child("timeouts");
+    let mut or = |key, or: Duration| reader.duration_or(&scope, key, or);
+    let timeouts = Timeouts {
+        body: or("body", global.body),
+        connect: or("connect", global.connect),
+        response: or("response", global.response),
+        request: or("request", global.request),
+        tunnel: or("tunnel", global.tunnel),
+        ..global.clone()
+    };
+    if scope.entry("response").is_some() {
+        in_time(reader, &scope, &timeouts);
+    }
+    timeouts
+}
+
+/// Warns of a wait for the reply that the deadline of the whole exchange cuts short.
+fn in_time(reader: &mut Reader<'_, '_>, scope: &Scope<'_>, timeouts: &Timeouts) {
+    let both = !timeouts.request.is_zero() && scope.entry("response").is_some();
+    if both && timeouts.request < timeouts.response {
+        let message = "`response` is longer than `request` and never passes";
+        let place = scope.place_of("response");
+        let problem = Problem::warning(code::TIMING, place, message);
+        reader.tell(problem.related(scope.place_of("request"), "the whole exchange"));
+    }
+}
+
+pub(super) fn limits(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Limits {
+    let scope = root.child("limits");
+    Limits {
+        connections: reader.integer(&scope, "connections"),
+        header_bytes: reader.size(&scope, "header_bytes"),
+        request_line_bytes: reader.size(&scope, "request_line_bytes"),
+        headers: reader.integer(&scope, "headers"),
+        response_header_bytes: reader.size(&scope, "response_header_bytes"),
+        response_headers: reader.integer(&scope, "response_headers"),
+        body: reader.size(&scope, "body"),
+        requests_per_connection: reader.integer(&scope, "requests_per_connection"),
+    }
+}
+
+pub(super) fn admin(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Admin {
+    let scope = root.child("admin");
+    let place = |path: &str| {
+        if path.starts_with("unix:") {
+            return Err(Wrong::new(code::VALUE, "this is a plain path").label("without `unix:`"));
+        }
+        // `sockaddr_un` has room for 107 bytes and a NUL.
+        match path.len() {
+            1..=107 if !path.contains('\0') => Ok(PathBuf::from(path)),
+            _ => Err(Wrong::new(code::VALUE, "a socket's path has 1 to 107 bytes")),
+        }
+    };
+    Admin {
+        socket: reader.form(&scope, "socket", place).map(|path| path.value).unwrap_or_default(),
+        mode: reader.form(&scope, "mode", names::mode).map_or(0, |mode| mode.value),
+        group: reader.filled(&scope, "group").map(|group| shared(&group.value)),
+        listen: reader.form(&scope, "listen", names::loopback).map(|address| address.value),
+        read_only: reader.bool(&scope, "read_only"),
+    }
+}
+
+pub(super) fn log(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Log {
+    let scope = root.child("log");
+    Log {
+        level: match reader.choice(&scope, "level") {
+            "error" => Level::Error,
+            "warn" => Level::Warn,
+            "debug" => Level::Debug,
+            "trace" => Level::Trace,
+            _ => Level::Info,
+        },
+        format: match reader.choice(&scope, "format") {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            "logfmt" => LogFormat::Logfmt,
+            _ => LogFormat::Auto,
+        },
+        to: to(reader, &scope),
+    }
+}
+
+pub(super) fn access_log(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> AccessLog {
+    let scope = root.child("access_log");
+    let always = reader.choices(&scope, "always");
+    let format = match reader.choice(&scope, "format") {
+        // Without the table, nobody asked for an access log.
+        _ if root.entry("access_log").is_none() => AccessFormat::Off,
+        "ecs" => AccessFormat::Ecs,
+        "logfmt" => AccessFormat::Logfmt,
+        "common" => AccessFormat::Common,
+        "combined" => AccessFormat::Combined,
+        "off" => AccessFormat::Off,
+        _ => AccessFormat::Json,
+    };
+    AccessLog {
+        format,
+        to: to(reader, &scope),
+        sample: reader.share(&scope, "sample"),
+        always_5xx: always.contains(&"5xx"),
+        always_slow: always.contains(&"slow"),
+        slow: reader.duration(&scope, "slow"),
+        redact_query: values(reader.forms(&scope, "redact_query", |text| Ok(shared(text)))),
+    }
+}
+
+fn to(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Sink {
+    reader.form(scope, "to", sink).map_or(Sink::Stderr, |sink| sink.value)
+}
+
+fn sink(text: &str) -> Result<Sink, Wrong> {
+    match text {
+        "stdout" => Ok(Sink::Stdout),
+        "stderr" => Ok(Sink::Stderr),
+        // A bare word is more often a typing error than a file in whatever folder we run in.
+        path if path.contains('/') && !path.ends_with('/') => Ok(Sink::File(path.into())),
+        word => {
+            let guess = known::nearest(word, ["stdout", "stderr"].into_iter());
+            Err(Wrong::new(code::VALUE, format!("`{word}` is no place for a log"))
+                .label("expected stdout, stderr or the path of a file")
+                .help(guess.map(|guess| format!("did you mean \"{guess}\"?"))))
+        }
+    }
+}
+
+pub(super) fn state(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> State {
+    let dir = reader.filled(&root.child("state"), "dir");
+    State { dir: dir.map(|dir| dir.value.into()).unwrap_or_default() }
+}
+
+pub(super) fn runtime(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Runtime {
+    let scope = root.child("runtime");
+    let entries: u32 = reader.integer(&scope, "entries");
+    if entries > 0 && !entries.is_power_of_two() {
+        let place = scope.entry("entries").map_or(scope.place, |entry| entry.node.place);
+        let message = "`entries` is not a power of two";
+        let near = format!("did you mean {}?", entries.next_power_of_two());
+        reader.tell(Problem::error(code::RANGE, place, message).label(near));
+    }
+    Runtime {
+        cores: reader.value(&scope, "cores", cores).unwrap_or(Cores::Auto),
+        pin: reader.bool(&scope, "pin"),
+        entries,
+        driver: match reader.choice(&scope, "driver") {
+            "io_uring" => Driver::IoUring,
+            "epoll" => Driver::Epoll,
+            _ => Driver::Auto,
+        },
+    }
+}
+
+fn cores(reader: &mut Reader<'_, '_>, field: &'static Field, node: &Node) -> Option<Cores> {
+    if let Value::Integer(count) = node.value {
+        if let Some(count) = usize::try_from(count).ok().filter(|count| (1..=1024).contains(count))
+        {
+            return Some(Cores::Count(count));
+        }
+        let problem = Problem::error(code::RANGE, node.place, "`cores` is out of range");
+        reader.tell(problem.label("between 1 and 1024"));
+        return None;
+    }
+    let text = reader.as_text(field, node)?;
+    match text.as_str() {
+        "auto" => Some(Cores::Auto),
+        "physical" => Some(Cores::Physical),
+        list => reader.check(node.place, names::cores(list)).map(Cores::List),
+    }
+}

@@ -1,0 +1,60 @@
+//! The kinds of problem: a code that never changes its meaning, and a paragraph for people.
+
+/// Declares each code once: a constant to refer to it by, and its paragraph.
+macro_rules! codes {
+    ($($name:ident = $code:literal, $text:literal;)*) => {
+        $(pub(crate) const $name: &str = $code;)*
+
+        /// Every code with its paragraph, in order.
+        pub(crate) const ALL: &[(&str, &str)] = &[$(($code, $text)),*];
+    };
+}
+
+codes! {
+    UNREADABLE = "G001", "A file could not be read. gnomon reads the file it was given and every file named by its `include`; each must exist, be readable by the user that gnomon runs as, be UTF-8 text and be smaller than 4 MiB.";
+    SYNTAX = "G002", "The text is not TOML 1.0. All such places of all files are shown in one run, and unknown keys with them; what the values mean is checked once they can be read.";
+    UNKNOWN_KEY = "G003", "The key means nothing to gnomon. Unknown keys are errors and not ignored, because a mistyped `split` that is ignored sends traffic where nobody wanted it. Every key is listed in docs/CONFIG.md and in config/sample/reference.toml.";
+    LATER = "G004", "The key or value belongs to the file format, but this version of gnomon does not act on it yet. It is refused rather than ignored: a file must never promise what the program does not do. Take it out until you run a version that has it.";
+    TYPE = "G005", "The value has the wrong type, such as a number where a table is expected. The message says what is expected.";
+    QUANTITY = "G006", "A quantity with a unit is a string that carries its unit: \"250ms\", \"1h30m\", \"16KiB\", \"10%\". A bare number is a count, so that nobody has to guess whether 5 means seconds or milliseconds. Only `split` takes bare numbers for percent.";
+    RANGE = "G007", "The value is well formed but lies outside of what is allowed; the message names the bounds. Bounds exist where a smaller or larger value cannot work or would let one client exhaust the machine.";
+    CHOICE = "G008", "The value is none of the words that this key accepts; the message lists them.";
+    OUTSIDE = "G009", "A value that comes from outside of the file could not be had: the environment variable is not set and there is no `default`, the file cannot be read, or a secret is written into the configuration. A scalar may be `{ env = \"NAME\", default = \"...\" }` or `{ file = \"path\" }`; a secret may only be `{ file = \"path\" }`, since configurations and environments are copied, logged and shown.";
+    TWICE = "G010", "The same thing is defined twice: in two files that were joined by `include`, or in a short and a long form (`listen` and [listener.default]). Nothing overrides silently, because the order in which files are read should not matter.";
+    INCLUDE = "G011", "An entry of `include` cannot be used. An entry is a path, or a path whose last part holds `*`, relative to the file it stands in. A path without `*` must exist; a pattern may match nothing. Included files do not include others.";
+    SPLIT_NAME = "G012", "`split` gives a share to a version that its upstream does not have. Versions are the keys of [upstream.NAME.versions].";
+    SPLIT_SUM = "G013", "The shares of `split` must add up to 100 percent. One version may be left out and takes the rest; if several are left out while a rest remains, gnomon cannot know which one is to have it.";
+    NAME = "G014", "Listeners, upstreams, versions and routes are named with letters, digits, `_` and `-`, at most 64 of them. Names appear in metrics, logs, cookies and URLs of the admin API, where other characters would need quoting.";
+    REFERENCE = "G015", "A route sends requests to an upstream, or with `upstream@version` to a version, that does not exist.";
+    MISSING = "G016", "A key that has no default is missing.";
+    EXCLUSIVE = "G017", "Keys that exclude each other stand together, or none of them is there while one is needed. A route has exactly one of `to`, `redirect` and `respond`; its match has at most one of `path` and `path_regex`; a rewrite does one thing.";
+    ADDRESS = "G018", "An address is \"IP:PORT\", \"[IPv6]:PORT\" or \"unix:/absolute/path\"; an endpoint may also be \"name:PORT\". The scheme is not part of it.";
+    SAME_ADDRESS = "G019", "Two listeners, or a listener and the admin API, would bind the same address; connections would go to either at random.";
+    HOST = "G020", "A host is a name without port, such as \"shop.example.com\", or \"*.example.com\" for every host below it. A `*` elsewhere has no meaning.";
+    PATH = "G021", "A path starts with `/`. In `match` it stands for itself, or for itself and all below it when it ends in `/*`. For anything else there is `path_regex`.";
+    REGEX = "G022", "The regular expression cannot be used. The syntax is that of the Rust crate `regex`: no look-around and no back-references, which is why matching takes linear time. Its compiled size is capped at 1 MiB and its text at 4 KiB. `path_regex` in `match` is anchored on both sides; others are not.";
+    HEADER = "G023", "A field name is an HTTP token and a field value holds visible ASCII characters, spaces and tabs. Anything else could end the field early and inject another.";
+    HEADER_RESERVED = "G024", "The field concerns one connection or delimits the message (`connection`, `content-length`, `transfer-encoding`, `te`, `trailer`, `upgrade`, ...). gnomon writes these itself; editing them would break framing and allow request smuggling. `host` towards an origin is set by `upstream.NAME.host`.";
+    SAME_ROUTE = "G025", "Two routes have the same `match` and the same `priority`, so one of them would never be used.";
+    NEVER_REACHED = "G026", "A route is never used, because another of higher `priority` takes every request that it would match. This is a warning: the file works, but hardly as intended.";
+    AMBIGUOUS = "G027", "A `path_regex` and another path of the same hosts and the same `priority` match the same requests. An exact path wins over a prefix, and a prefix over a regular expression; between two regular expressions the order of declaration decides. Say what you mean with `priority`. This is a warning.";
+    NO_ENDPOINT = "G028", "A version that receives traffic has no endpoint, so its share of requests could only fail. Give it endpoints, or take its share away. An upstream needs at least one version.";
+    KEY = "G029", "What picks a request's user apart is written `cookie:NAME`, `header:NAME`, `query:NAME` or `client_ip`. `sticky` also knows `cookie` (a cookie that gnomon mints) and `none`.";
+    STATUS = "G030", "A status code is out of place: a redirect has 301, 302, 303, 307 or 308, a response 200 to 599, a health check a code or range such as \"200-399\" within 100 to 599.";
+    CIDR = "G031", "A network is written in CIDR notation: \"10.0.0.0/8\", \"::1/128\". A single address stands for itself.";
+    ADMIN = "G032", "The admin API can change where traffic goes. In this version it answers on its unix socket and on loopback addresses only; tokens and TLS, which other addresses need, come later. `ssh -L 9099:/run/gnomon/admin.sock HOST` reaches it from elsewhere today.";
+    REWRITE = "G033", "A rewrite does not fit the route's match: `replace_prefix` needs a path ending in `/*`, and `strip_prefix` does nothing to requests whose path does not begin with the prefix.";
+    SET = "G034", "An override is written KEY=VALUE with a dotted key: `--set upstream.shop.split.v2=10`. The value is read as TOML if it is TOML, and as a string otherwise.";
+    NOTHING = "G035", "There is nothing to listen on, or no route, so the proxy could only answer 404.";
+    UNUSED = "G036", "An upstream that no route leads to is probably a slip. This is a warning: a reload may add the route later.";
+    VALUE = "G037", "The text is not of the form that this key expects; the message says which.";
+    TIMING = "G038", "Two times do not go together: a check that may take longer than the pause between two checks, or a request that may take less time than the wait for its reply. This is a warning.";
+    SAME_ENDPOINT = "G039", "The same endpoint is listed twice in a version, which doubles its share of requests. This is a warning.";
+    METHOD = "G040", "A method is an HTTP token. Methods are case-sensitive: `get` is not `GET`.";
+}
+
+/// The paragraph that explains a code such as `G012`.
+#[must_use]
+pub fn explain(code: &str) -> Option<&'static str> {
+    ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(code)).map(|(_, text)| *text)
+}
