@@ -1,15 +1,16 @@
 //! Heads as spans into the caller's buffer.
 
-use crate::{Framing, Reject};
-
-/// A range of bytes in the buffer a head was read from, counted from the head's first byte.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    /// First byte.
-    pub start: u32,
-    /// One past the last byte.
-    pub end: u32,
-}
+use crate::{
+    framing::{self, Framing},
+    known::Known,
+    limits::{EMPTY_LINES_MAX, HeadLimits},
+    lines::{First, Lines},
+    parse::{self, Opening},
+    reject::{Fault, Reject, Side},
+    span::Span,
+    survey::Survey,
+    target::{Form, Target, host_bytes},
+};
 
 /// The protocol's minor version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,17 +20,6 @@ pub enum Version {
     /// HTTP/1.1
     #[default]
     Http11,
-}
-
-/// The most a head may hold.
-#[derive(Clone, Copy, Debug)]
-pub struct HeadLimits {
-    /// Bytes of the whole head.
-    pub bytes: usize,
-    /// Bytes of a request line.
-    pub line_bytes: usize,
-    /// Number of fields.
-    pub fields: usize,
 }
 
 /// Whether a head is complete.
@@ -42,101 +32,227 @@ pub enum Progress {
 }
 
 /// A field name and value, with the name's identity where a proxy cares.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     /// The name as received.
     pub name: Span,
     /// The value without the white space around it.
     pub value: Span,
+    /// Which field it is.
+    pub known: Known,
 }
 
-/// A request's head. Reusable: holds its capacity between requests, allocates nothing in steady state.
+/// What a client asks its connection to become, if it may ask at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Nothing, or nothing it may ask for in this way.
+    #[default]
+    None,
+    /// A WebSocket.
+    WebSocket,
+    /// A tunnel to the target: CONNECT.
+    Tunnel,
+    /// Something that we never pass on, as h2c.
+    Other,
+}
+
+/// A request's head. Reusable: holds its capacity between requests, allocates nothing in steady
+/// state.
 #[derive(Debug, Default)]
 pub struct RequestHead {
-    fields: Vec<Field>,
+    // Progress
+    start: usize,
+    lines: Lines,
+    opening: Opening,
+    pub(crate) end: usize,
+    // Request line
+    pub(crate) method: Span,
+    pub(crate) target: Span,
+    pub(crate) parts: Target,
+    pub(crate) version: Version,
+    // Fields
+    pub(crate) fields: Vec<Field>,
+    pub(crate) authority: Span,
+    pub(crate) host: Span,
+    pub(crate) framing: Framing,
+    pub(crate) upgrade: Upgrade,
+    pub(crate) persistent: bool,
+    pub(crate) expects_continue: bool,
+    pub(crate) takes_trailers: bool,
 }
 
 impl RequestHead {
     /// Reads a head from the start of `bytes`. Resumable: offer the same bytes and more after
-    /// [`Progress::More`]; [`clear`](Self::clear) before the next head.
+    /// [`Progress::More`]; [`clear`](Self::clear) before the next head. Each byte is looked at once
+    /// until the head is complete, and then once again by the parser.
     ///
     /// # Errors
     /// A [`Reject`] where the bytes can never become a request we forward.
     pub fn read(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Progress, Reject> {
-        let _ = (bytes, limits, &self.fields);
-        Ok(Progress::More)
+        self.advance(bytes, limits).map_err(|fault| fault.of(Side::Request))
+    }
+
+    /// Makes ready for the next head.
+    pub fn clear(&mut self) {
+        self.fields.clear();
+        *self = Self { fields: std::mem::take(&mut self.fields), ..Self::default() };
+    }
+
+    /// Whether `bytes`, all that there is, begin a request: anything but empty lines. A client that
+    /// leaves before is not owed an answer.
+    #[must_use]
+    pub fn is_begun(bytes: &[u8]) -> bool {
+        bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
+    }
+
+    fn advance(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Progress, Fault> {
+        if !self.skip_empty_lines(bytes)? {
+            return Ok(Progress::More);
+        }
+        let Some(end) = self.lines.end(bytes, First::StartLine, limits)? else {
+            let head = bytes.get(self.start..).unwrap_or_default();
+            self.opening.judge(head, self.lines.past_first())?;
+            return Ok(Progress::More);
+        };
+        self.parse(bytes.get(..end).unwrap_or_default(), limits)?;
+        self.end = end;
+        Ok(Progress::Done(end))
+    }
+
+    //= rfc9112#section-2.2
+    //# In the interest of robustness, a server that is expecting to receive and parse a request-line
+    //# SHOULD ignore at least one empty line (CRLF) received prior to the request-line.
+    /// Whether the request line begins in `bytes`.
+    fn skip_empty_lines(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+        loop {
+            match bytes.get(self.start..).unwrap_or_default() {
+                [b'\r', b'\n', ..] if self.start >= 2 * EMPTY_LINES_MAX => {
+                    return Err(Fault::EmptyLines);
+                }
+                [b'\r', b'\n', ..] => {
+                    self.start = self.start.saturating_add(2);
+                    self.lines = Lines::at(self.start);
+                }
+                [] | [b'\r'] => return Ok(false),
+                [b'\n', ..] => return Err(Fault::BareLf),
+                [b'\r', ..] => return Err(Fault::LineEnd),
+                _ => return Ok(true),
+            }
+        }
+    }
+
+    /// Takes a complete head apart.
+    fn parse(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<(), Fault> {
+        self.fields.clear();
+        let line = parse::request(bytes, self.start, &mut self.fields)?;
+        (self.method, self.target, self.version) = (line.method, line.target, line.version);
+        let method = self.method.of(bytes);
+        match method {
+            b"CONNECT" if !limits.connect => return Err(Fault::Connect),
+            b"TRACE" => return Err(Fault::Trace),
+            _ => {}
+        }
+        self.parts = Target::parse(bytes, self.target, method)?;
+        let survey = Survey::of(bytes, &mut self.fields)?;
+        self.framing = framing::of_request(survey.length, survey.coding, self.version)?;
+        self.place(bytes, survey.host)?;
+        self.conclude(&survey, method == b"GET")?;
+        if method == b"CONNECT" {
+            //= rfc9110#section-9.3.6
+            //# A CONNECT request message does not have content.
+            if self.framing != Framing::Empty {
+                return Err(Fault::ConnectBody);
+            }
+            self.upgrade = Upgrade::Tunnel;
+        }
+        Ok(())
+    }
+
+    /// Decides where the request is addressed to.
+    fn place(&mut self, bytes: &[u8], host: Option<Span>) -> Result<(), Fault> {
+        //= rfc9112#section-3.2
+        //# A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
+        //# message that lacks a Host header field and to any request message that contains more than
+        //# one Host header field line or a Host header field with an invalid field value.
+        let Some(host) = host else {
+            if self.version == Version::Http11 {
+                return Err(Fault::HostMissing);
+            }
+            self.authority = self.parts.authority.unwrap_or_default();
+            self.host = self.host_of(bytes).unwrap_or_default();
+            return Ok(());
+        };
+        //= rfc9112#section-3.2.2
+        //# When a proxy receives a request with an absolute-form of request-target, the proxy MUST
+        //# ignore the received Host header field (if any) and instead replace it with the host
+        //# information of the request-target.
+        // We do, but only where both agree: an origin or a log that reads the other one is misled.
+        self.authority = host;
+        if let Some(authority) = self.parts.authority {
+            if !authority.of(bytes).eq_ignore_ascii_case(host.of(bytes)) {
+                return Err(Fault::HostMismatch);
+            }
+            self.authority = authority;
+        }
+        self.host = self.host_of(bytes).ok_or(Fault::HostInvalid)?;
+        Ok(())
+    }
+
+    fn host_of(&self, bytes: &[u8]) -> Option<Span> {
+        let start = self.authority.start;
+        let length = u32::try_from(host_bytes(self.authority.of(bytes))?).ok()?;
+        Some(Span { start, end: start.checked_add(length)? })
+    }
+
+    /// Decides what becomes of the connection, now that the framing is known.
+    fn conclude(&mut self, survey: &Survey, is_get: bool) -> Result<(), Fault> {
+        let is_http11 = self.version == Version::Http11;
+        self.persistent = !survey.close && (is_http11 || survey.keep_alive);
+        self.takes_trailers = survey.takes_trailers && is_http11;
+        if survey.expects_more {
+            return Err(Fault::Expectation);
+        }
+        //= rfc9110#section-10.1.1
+        //# A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore that
+        //# expectation.
+        self.expects_continue =
+            survey.expects_continue && is_http11 && self.framing != Framing::Empty;
+        //= rfc9110#section-7.8
+        //# A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request.
+        //
+        // A body before the switch would have to be read first, so such a request is a plain one.
+        let may_ask = survey.upgrade
+            && survey.connection_upgrade
+            && is_http11
+            && self.framing == Framing::Empty;
+        self.upgrade = match (may_ask, survey.websocket && is_get) {
+            (false, _) => Upgrade::None,
+            (true, true) => Upgrade::WebSocket,
+            (true, false) => Upgrade::Other,
+        };
+        Ok(())
+    }
+
+    pub(crate) fn is_asterisk(&self) -> bool {
+        self.parts.form == Form::Asterisk
     }
 }
 
-/// A request: its head and the bytes it was read from. `Copy`; all that routing and rewriting need.
-#[derive(Clone, Copy)]
-pub struct Request<'a> {
-    /// The spans.
-    pub head: &'a RequestHead,
-    /// The buffer, from the head's first byte.
-    pub bytes: &'a [u8],
-}
-
-impl<'a> Request<'a> {
-    /// The method, as received.
-    #[must_use]
-    pub fn method(&self) -> &'a [u8] {
-        b""
-    }
-    /// The path of the target, without its query. `*` for the asterisk form, empty for the
-    /// authority form.
-    #[must_use]
-    pub fn path(&self) -> &'a [u8] {
-        b""
-    }
-    /// The query of the target, without its question mark.
-    #[must_use]
-    pub fn query(&self) -> Option<&'a [u8]> {
-        None
-    }
-    /// Host without its port: the target's authority in absolute form, else the Host field. As received
-    /// (compare without case).
-    #[must_use]
-    pub fn host(&self) -> &'a [u8] {
-        b""
-    }
-    /// Host with its port as received.
-    #[must_use]
-    pub fn authority(&self) -> &'a [u8] {
-        b""
-    }
-    /// All fields in order, name and value.
-    pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        std::iter::empty()
-    }
-    /// Values of the fields of this name (given in lower case), in order.
-    pub fn values(&self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let _ = name;
-        std::iter::empty()
-    }
-    /// Value of the first cookie of this name.
-    #[must_use]
-    pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
-        let _ = name;
-        None
-    }
-    /// Value of the first query parameter of this name, as received (percent-encoded).
-    #[must_use]
-    pub fn query_value(&self, name: &str) -> Option<&'a [u8]> {
-        let _ = name;
-        None
-    }
-    /// How the body is delimited.
-    #[must_use]
-    pub fn framing(&self) -> Framing {
-        Framing::Empty
-    }
-}
-
-/// A reply's head.
+/// A reply's head. Reusable, as [`RequestHead`].
 #[derive(Debug, Default)]
 pub struct ResponseHead {
-    fields: Vec<Field>,
+    // Progress
+    lines: Lines,
+    pub(crate) end: usize,
+    // Status line
+    pub(crate) version: Version,
+    pub(crate) status: u16,
+    pub(crate) reason: Span,
+    // Fields
+    pub(crate) fields: Vec<Field>,
+    pub(crate) declared: Option<Framing>,
+    pub(crate) persistent: bool,
+    pub(crate) upgrade: bool,
 }
 
 impl ResponseHead {
@@ -145,16 +261,41 @@ impl ResponseHead {
     /// # Errors
     /// A [`Reject`] where the bytes can never become a reply we forward.
     pub fn read(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Progress, Reject> {
-        let _ = (bytes, limits, &self.fields);
-        Ok(Progress::More)
+        self.advance(bytes, limits).map_err(|fault| fault.of(Side::Reply))
     }
-}
 
-/// A reply: its head and the bytes it was read from.
-#[derive(Clone, Copy)]
-pub struct Response<'a> {
-    /// The spans.
-    pub head: &'a ResponseHead,
-    /// The buffer, from the head's first byte.
-    pub bytes: &'a [u8],
+    /// Makes ready for the next head.
+    pub fn clear(&mut self) {
+        self.fields.clear();
+        *self = Self { fields: std::mem::take(&mut self.fields), ..Self::default() };
+    }
+
+    fn advance(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Progress, Fault> {
+        if !bytes.iter().zip(b"HTTP/1.").all(|(is, wanted)| is == wanted) {
+            return Err(Fault::StartLine);
+        }
+        let Some(end) = self.lines.end(bytes, First::StartLine, limits)? else {
+            return Ok(Progress::More);
+        };
+        self.parse(bytes.get(..end).unwrap_or_default())?;
+        self.end = end;
+        Ok(Progress::Done(end))
+    }
+
+    fn parse(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.fields.clear();
+        let line = parse::reply(bytes, &mut self.fields)?;
+        (self.version, self.status, self.reason) = (line.version, line.status, line.reason);
+        let survey = Survey::of(bytes, &mut self.fields)?;
+        self.declared = framing::declared(survey.length, survey.coding, self.version)?;
+        //= rfc9112#section-6.1
+        //# A server MUST NOT send a Transfer-Encoding header field in any response with a status
+        //# code of 1xx (Informational) or 204 (No Content).
+        if self.declared == Some(Framing::Chunked) && matches!(self.status, 100..=199 | 204) {
+            return Err(Fault::CodingWithoutBody);
+        }
+        self.persistent = !survey.close && (self.version == Version::Http11 || survey.keep_alive);
+        self.upgrade = survey.upgrade && survey.connection_upgrade;
+        Ok(())
+    }
 }
