@@ -2,10 +2,40 @@
 //!
 //! | who asks | what | where |
 //! |---|---|---|
-//! | a worker, once a request | which route, version, arm | `table` |
-//! | a worker, once an attempt | which endpoint | `balance` |
-//! | a worker, after a failure | may it be tried again | `retry` |
-//! | control, at its tick | which endpoint stays out | `eject` |
+//! | a worker, once a request | which route, version, arm | [`table`] |
+//! | a worker, once an attempt | which endpoint | [`balance`] |
+//! | a worker, after a failure | may it be tried again, and by whom | [`retry`], [`Table::fallback`] |
+//! | a worker, while writing the head | what the origin is asked for, where a redirect leads | [`rewrite`] |
+//! | a worker, once a reply | which cell of the histogram | [`golden`] |
+//! | control, at its tick | which endpoint stays out | [`eject`], [`health`] |
+//! | control, when an operator speaks | what the split becomes | [`split`] |
+//! | a person | why did this request go there | [`explain`] |
+//!
+//! Nothing here reads a clock, opens a socket or keeps global state, and nothing a request
+//! passes through allocates.
 
+mod assign;
+pub mod balance;
+mod edits;
+pub mod eject;
+pub mod explain;
+pub mod golden;
+pub mod health;
+mod index;
+pub mod luck;
+mod matcher;
 pub mod plan;
+pub mod retry;
+pub mod rewrite;
+pub mod split;
+pub mod sticky;
 pub mod table;
+
+pub use edits::BadEdit;
+pub use luck::Luck;
+pub use plan::{Assignment, MintedId, Plan, RouteIx};
+pub use split::SplitState;
+pub use table::{Availability, Decision, Table};
+
+#[cfg(test)]
+mod testing;
