@@ -1,1 +1,10 @@
-//! Differences.
+//! What the other version would have answered: copies of requests, replayed and compared.
+//!
+//! The promise to the request path: never block it, never retry, never be waited for. A core
+//! reserves a place in its lane before it copies anything; if there is none, it counts a drop and
+//! copies nothing. The shadow thread polls the lanes; nobody wakes it. If it dies, lanes fill,
+//! reservations fail, and clients see nothing at all.
+
+pub mod exchange;
+pub mod lanes;
+pub mod run;

@@ -1,1 +1,11 @@
-//! The kernel, safely.
+//! The kernel's edges, safely: sockets, cores, limits. The only crate where `unsafe` compiles.
+//!
+//! | unsafe | why | what keeps it sound |
+//! |---|---|---|
+//! | [`duplex`] shares one stream for both directions | monoio's `&mut self` would forbid reading and writing one socket at once | one thread; monoio's operations own their buffer and descriptor |
+//! | [`socket::shut_down`], [`socket::peek`] borrow a raw descriptor | monoio's streams lend only raw descriptors | the caller's socket outlives the call |
+
+pub mod affinity;
+pub mod duplex;
+pub mod limits;
+pub mod socket;

@@ -1,0 +1,195 @@
+//! Sockets with exactly the options a proxy wants.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    path::Path,
+};
+
+use rustix::net::{RecvFlags, Shutdown, SocketFlags};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Bytes not yet sent that a socket takes before a write has to wait. Without it the kernel buffers
+/// up to 4 MB for a slow reader, and says that there is room again only in steps of a third of
+/// that: too coarse to tell slow from stuck. Two long body buffers keep a fast reader busy.
+const NOT_SENT: u32 = 256 * 1024;
+
+/// A TCP listener of one core. `reuse_port` lets every core bind its own, and the kernel spread
+/// connections over them. Accepted sockets inherit `TCP_NODELAY`
+/// and `TCP_NOTSENT_LOWAT` from it.
+///
+/// # Errors
+/// Whatever socket, bind or listen fail with.
+pub fn listen_tcp(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(NOT_SENT)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// Whether anybody else listens on `address`: `SO_REUSEPORT` would let two gnomons of one user
+/// share a port unawares.
+///
+/// # Errors
+/// What a bind without `SO_REUSEPORT` fails with, `AddrInUse` above all.
+pub fn probe_tcp(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
+}
+
+/// A unix listener, shared by all cores. Removes a socket file that nobody answers on.
+///
+/// # Errors
+/// `AddrInUse` when somebody answers; whatever bind and listen fail with.
+pub fn listen_unix(path: &Path, backlog: u32) -> io::Result<OwnedFd> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// The address a TCP listener is bound to.
+///
+/// # Errors
+/// If the socket is not a TCP socket.
+pub fn local_address(listener: &impl AsFd) -> io::Result<SocketAddr> {
+    SocketAddr::try_from(rustix::net::getsockname(listener)?)
+        .map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// A connection just accepted: non-blocking, closed on exec.
+#[derive(Debug)]
+pub enum Accepted {
+    /// From this address.
+    Tcp(std::net::TcpStream, SocketAddr),
+    /// From this machine.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// Takes one connection from the queue.
+///
+/// # Errors
+/// `WouldBlock` when the queue is empty; EMFILE and the like as they come.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Accepted> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (socket, peer) = rustix::net::acceptfrom_with(listener, flags)?;
+    match peer.and_then(|peer| SocketAddr::try_from(peer).ok()) {
+        Some(mut peer) => {
+            peer.set_ip(peer.ip().to_canonical());
+            Ok(Accepted::Tcp(socket.into(), peer))
+        }
+        None => Ok(Accepted::Unix(socket.into())),
+    }
+}
+
+/// Begins to connect; the socket becomes writable when that has ended, well or badly.
+///
+/// # Errors
+/// What socket and connect fail with at once.
+pub fn connect_tcp(address: SocketAddr) -> io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(NOT_SENT)?;
+    begin_connect(&socket, &address.into())?;
+    Ok(socket.into())
+}
+
+/// As [`connect_tcp`], to a unix socket.
+///
+/// # Errors
+/// What socket and connect fail with at once.
+pub fn connect_unix(path: &Path) -> io::Result<std::os::unix::net::UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    begin_connect(&socket, &socket2::SockAddr::unix(path)?)?;
+    Ok(socket.into())
+}
+
+fn begin_connect(socket: &Socket, address: &socket2::SockAddr) -> io::Result<()> {
+    match socket.connect(address) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// How the connect begun by [`connect_tcp`] or [`connect_unix`] ended.
+///
+/// # Errors
+/// The connect's own error.
+pub fn connect_result(fd: RawFd) -> io::Result<()> {
+    rustix::net::sockopt::socket_error(borrow(fd))??;
+    Ok(())
+}
+
+/// What waits in a socket's receive queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Nothing: the connection is quiet and alive.
+    Nothing,
+    /// At least one byte.
+    Bytes,
+    /// The other side has closed, or the connection is broken.
+    End,
+}
+
+/// Looks at a socket's receive queue without taking from it.
+#[must_use]
+pub fn peek(fd: RawFd) -> Waiting {
+    let mut byte = [0_u8; 1];
+    match rustix::net::recv(borrow(fd), &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((0, _)) => Waiting::End,
+        Ok(_) => Waiting::Bytes,
+        Err(rustix::io::Errno::AGAIN) => Waiting::Nothing,
+        Err(_) => Waiting::End,
+    }
+}
+
+/// Ends both directions of a socket: whatever waits on it returns at once.
+pub fn shut_down(fd: RawFd) {
+    // A socket that is no longer connected is as shut as can be.
+    let _ = rustix::net::shutdown(borrow(fd), Shutdown::Both);
+}
+
+/// Ends reading alone: a pending read returns as if the other side had closed.
+pub fn shut_read(fd: RawFd) {
+    let _ = rustix::net::shutdown(borrow(fd), Shutdown::Read);
+}
+
+/// Says to the other side that nothing more will be sent.
+pub fn shut_write(fd: RawFd) {
+    let _ = rustix::net::shutdown(borrow(fd), Shutdown::Write);
+}
+
+/// Makes the close of a socket a reset, so that a truncated reply can't pass for a whole one.
+pub fn reset_on_close(fd: RawFd) {
+    let _ = rustix::net::sockopt::set_socket_linger(borrow(fd), Some(std::time::Duration::ZERO));
+}
+
+fn borrow<'fd>(fd: RawFd) -> BorrowedFd<'fd> {
+    // WHY: monoio's streams are AsRawFd only.
+    // SAFETY: every caller passes the descriptor of a socket it holds during the call; house rule:
+    // bookkeeping of a descriptor is removed before the socket is dropped.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
