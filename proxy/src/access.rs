@@ -1,0 +1,258 @@
+//! The record of one exchange on its way from a core to the log thread.
+//!
+//! A core writes it into its ring of bytes as one frame: a fixed part, then the texts. No
+//! allocation, no formatting, no wake-up. The log thread polls the rings, formats and writes.
+
+use std::time::Duration;
+
+use gnomon_policy::plan::Assignment;
+use rtrb::{Consumer, Producer};
+
+/// Bytes of each core's ring: over a thousand records at the usual 200 to 400 bytes, 20 ms of a
+/// core's full rate.
+pub const RING_BYTES: usize = 1 << 20;
+
+/// The longest text kept of a path or a field; longer ones are cut.
+pub const TEXT_MAX: usize = 2048;
+
+/// What is written down about one exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// When the head was read, since the Unix epoch.
+    pub time: Duration,
+    /// From the first byte of the head to the last byte of the reply, in microseconds.
+    pub total_us: u32,
+    /// Spent waiting for an origin connection from the pool's queue.
+    pub queue_us: u32,
+    /// Spent connecting; 0 on a pooled connection.
+    pub connect_us: u32,
+    /// From sending the request to the reply's first byte.
+    pub first_byte_us: u32,
+    /// The status answered; 0 if none was.
+    pub status: u16,
+    /// Minor version of the client's HTTP.
+    pub minor: u8,
+    /// Attempts made; 0 if none was.
+    pub attempts: u8,
+    /// How it ended: `--` or a failure's two letters.
+    pub end: [u8; 2],
+    /// How the version came about.
+    pub assignment: Option<Assignment>,
+    /// Probability of the assignment in parts per 100,000.
+    pub probability: u32,
+    /// Bytes of the reply's body sent.
+    pub sent: u64,
+    /// Bytes of the request's body received.
+    pub received: u64,
+    /// The texts.
+    pub texts: Texts<'a>,
+}
+
+/// Texts of a [`Record`], each as received and to be escaped by whoever prints it.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Texts<'a> {
+    pub route: &'a [u8],
+    pub upstream: &'a [u8],
+    pub version: &'a [u8],
+    pub client: &'a [u8],
+    pub method: &'a [u8],
+    pub host: &'a [u8],
+    pub path: &'a [u8],
+    pub query: Option<&'a [u8]>,
+    pub referer: &'a [u8],
+    pub user_agent: &'a [u8],
+    pub request_id: &'a [u8],
+    pub trace_id: &'a [u8],
+    pub endpoint: &'a [u8],
+}
+
+/// Writes `record` into a core's ring: the whole frame, or nothing and `false` if it has no room.
+/// No allocation, no lock, no wake-up.
+#[must_use]
+pub fn write(record: &Record<'_>, ring: &mut Producer<u8>) -> bool {
+    let texts = texts_of(&record.texts);
+    let length = FIXED + texts.iter().map(|text| 2 + text.unwrap_or_default().len()).sum::<usize>();
+    let Ok(mut chunk) = ring.write_chunk(length) else { return false };
+    let (first, second) = chunk.as_mut_slices();
+    let mut out = Out { first, second };
+    out.put(&fixed_of(record, length));
+    for text in texts {
+        // At most TEXT_MAX, which is less than ABSENT.
+        let length = text.map_or(ABSENT, |text| u16::try_from(text.len()).unwrap_or(0));
+        out.put(&length.to_le_bytes());
+        out.put(text.unwrap_or_default());
+    }
+    chunk.commit_all();
+    true
+}
+
+/// Takes the oldest record out of a core's ring and shows it to `see`; `false` if there is none.
+/// `frame` is room to be used again.
+pub fn read(ring: &mut Consumer<u8>, frame: &mut Vec<u8>, see: impl FnOnce(&Record<'_>)) -> bool {
+    let Ok(head) = ring.read_chunk(4) else { return false };
+    let mut length = [0; 4];
+    copy(head.as_slices(), &mut length);
+    // Not committed: the four bytes are part of the frame, and a frame is there as a whole.
+    let Ok(chunk) = ring.read_chunk(u32::from_le_bytes(length) as usize) else { return false };
+    frame.resize(chunk.len(), 0);
+    copy(chunk.as_slices(), frame);
+    chunk.commit_all();
+    if let Some(record) = decode(frame) {
+        see(&record);
+    }
+    true
+}
+
+fn copy((first, second): (&[u8], &[u8]), to: &mut [u8]) {
+    let (start, end) = to.split_at_mut(first.len());
+    start.copy_from_slice(first);
+    end.copy_from_slice(second);
+}
+
+fn texts_of<'a>(texts: &Texts<'a>) -> [Option<&'a [u8]>; TEXTS] {
+    let all = [
+        Some(texts.route),
+        Some(texts.upstream),
+        Some(texts.version),
+        Some(texts.client),
+        Some(texts.method),
+        Some(texts.host),
+        Some(texts.path),
+        texts.query,
+        Some(texts.referer),
+        Some(texts.user_agent),
+        Some(texts.request_id),
+        Some(texts.trace_id),
+        Some(texts.endpoint),
+    ];
+    all.map(|text| text.map(|text| &text[..text.len().min(TEXT_MAX)]))
+}
+
+fn fixed_of(record: &Record<'_>, length: usize) -> [u8; FIXED] {
+    let mut fixed = [0; FIXED];
+    let mut out = Out { first: &mut fixed, second: &mut [] };
+    // At most FIXED and thirteen texts: 27 KiB.
+    out.put(&u32::try_from(length).unwrap_or(0).to_le_bytes());
+    out.put(&record.time.as_secs().to_le_bytes());
+    out.put(&record.time.subsec_nanos().to_le_bytes());
+    out.put(&record.total_us.to_le_bytes());
+    out.put(&record.queue_us.to_le_bytes());
+    out.put(&record.connect_us.to_le_bytes());
+    out.put(&record.first_byte_us.to_le_bytes());
+    out.put(&record.status.to_le_bytes());
+    out.put(&[record.minor, record.attempts]);
+    out.put(&record.end);
+    out.put(&[match record.assignment {
+        None => 0,
+        Some(Assignment::Coin) => 1,
+        Some(Assignment::Sticky) => 2,
+        Some(Assignment::Pinned) => 3,
+        Some(Assignment::Fallback) => 4,
+    }]);
+    out.put(&record.probability.to_le_bytes());
+    out.put(&record.sent.to_le_bytes());
+    out.put(&record.received.to_le_bytes());
+    fixed
+}
+
+/// Turns a frame back into a record; `None` never happens to a frame that [`write()`] made.
+fn decode(frame: &[u8]) -> Option<Record<'_>> {
+    let mut input = In(frame);
+    let _length: [u8; 4] = input.take()?;
+    let seconds = u64::from_le_bytes(input.take()?);
+    let time = Duration::new(seconds, u32::from_le_bytes(input.take()?));
+    Some(Record {
+        time,
+        total_us: u32::from_le_bytes(input.take()?),
+        queue_us: u32::from_le_bytes(input.take()?),
+        connect_us: u32::from_le_bytes(input.take()?),
+        first_byte_us: u32::from_le_bytes(input.take()?),
+        status: u16::from_le_bytes(input.take()?),
+        minor: u8::from_le_bytes(input.take()?),
+        attempts: u8::from_le_bytes(input.take()?),
+        end: input.take()?,
+        assignment: match u8::from_le_bytes(input.take()?) {
+            1 => Some(Assignment::Coin),
+            2 => Some(Assignment::Sticky),
+            3 => Some(Assignment::Pinned),
+            4 => Some(Assignment::Fallback),
+            _ => None,
+        },
+        probability: u32::from_le_bytes(input.take()?),
+        sent: u64::from_le_bytes(input.take()?),
+        received: u64::from_le_bytes(input.take()?),
+        texts: Texts {
+            route: input.text()?,
+            upstream: input.text()?,
+            version: input.text()?,
+            client: input.text()?,
+            method: input.text()?,
+            host: input.text()?,
+            path: input.text()?,
+            query: input.optional()?,
+            referer: input.text()?,
+            user_agent: input.text()?,
+            request_id: input.text()?,
+            trace_id: input.text()?,
+            endpoint: input.text()?,
+        },
+    })
+}
+
+/// The rest of the place for a frame, in the two pieces that a ring may cut it into.
+struct Out<'a> {
+    first: &'a mut [u8],
+    second: &'a mut [u8],
+}
+
+impl Out<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        let (here, there) = bytes.split_at(bytes.len().min(self.first.len()));
+        let (place, rest) = std::mem::take(&mut self.first).split_at_mut(here.len());
+        place.copy_from_slice(here);
+        self.first = rest;
+        if !there.is_empty() {
+            let (place, rest) = std::mem::take(&mut self.second).split_at_mut(there.len());
+            place.copy_from_slice(there);
+            self.second = rest;
+        }
+    }
+}
+
+/// The rest of a frame.
+struct In<'a>(&'a [u8]);
+
+impl<'a> In<'a> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*bytes)
+    }
+
+    fn optional(&mut self) -> Option<Option<&'a [u8]>> {
+        match u16::from_le_bytes(self.take()?) {
+            ABSENT => Some(None),
+            length => {
+                let (text, rest) = self.0.split_at_checked(length.into())?;
+                self.0 = rest;
+                Some(Some(text))
+            }
+        }
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        self.optional().map(Option::unwrap_or_default)
+    }
+}
+
+/// Texts of a record.
+const TEXTS: usize = 13;
+/// Bytes of the fixed part: length, time, four timers, status, minor, attempts, end, assignment,
+/// probability, two sizes.
+const FIXED: usize = 4 + 12 + 16 + 2 + 2 + 2 + 1 + 4 + 16;
+/// Stands for the length of a text that is not there.
+const ABSENT: u16 = u16::MAX;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Round trips, at every place a ring may cut a frame.
+
+use std::{thread, time::Duration};
+
+use gnomon_policy::{luck::Luck, plan::Assignment};
+
+use super::*;
+
+fn record<'a>(texts: Texts<'a>, seed: u32) -> Record<'a> {
+    Record {
+        time: Duration::new(1_795_369_260, 123_456_789),
+        total_us: seed,
+        queue_us: 1,
+        connect_us: 2,
+        first_byte_us: u32::MAX,
+        status: 503,
+        minor: 1,
+        attempts: 2,
+        end: *b"OC",
+        assignment: Some(Assignment::Fallback),
+        probability: 5_000,
+        sent: u64::MAX,
+        received: 7,
+        texts,
+    }
+}
+
+fn check(expected: &Record<'_>, producer: &mut Producer<u8>, consumer: &mut Consumer<u8>) {
+    assert!(write(expected, producer));
+    let mut seen = false;
+    assert!(read(consumer, &mut Vec::new(), |record| {
+        seen = true;
+        assert_eq!(format!("{record:?}"), format!("{expected:?}"));
+    }));
+    assert!(seen);
+    assert!(!read(consumer, &mut Vec::new(), |_| panic!("nothing is left")));
+}
+
+#[test]
+fn a_record_comes_back_as_it_was_at_every_cut() {
+    let texts = Texts {
+        route: b"shop",
+        path: b"/cart\r\n\xff",
+        query: Some(b""),
+        endpoint: b"127.0.0.1:80",
+        ..Texts::default()
+    };
+    // A prime number of bytes, so that each turn begins at another place.
+    let (mut producer, mut consumer) = rtrb::RingBuffer::new(257);
+    for turn in 0..600 {
+        check(&record(texts, turn), &mut producer, &mut consumer);
+    }
+    check(&record(Texts { query: None, ..texts }, 0), &mut producer, &mut consumer);
+}
+
+#[test]
+fn texts_of_any_length_survive_and_long_ones_are_cut() {
+    let bytes: Vec<u8> = (0..=255).cycle().take(4 * TEXT_MAX).collect();
+    let (mut producer, mut consumer) = rtrb::RingBuffer::new(40_009);
+    let mut luck = Luck::seeded(11);
+    let mut draw = || usize::try_from(luck.draw() % (TEXT_MAX as u64 + 1)).unwrap();
+    for turn in 0..500 {
+        let texts = Texts {
+            path: &bytes[..draw()],
+            query: (turn % 3 > 0).then(|| &bytes[..draw()]),
+            user_agent: &bytes[..draw()],
+            referer: &bytes[..draw()],
+            host: &bytes[..draw()],
+            ..Texts::default()
+        };
+        check(&record(texts, turn), &mut producer, &mut consumer);
+    }
+    let long = Texts { path: &bytes, ..Texts::default() };
+    assert!(write(&record(long, 0), &mut producer));
+    read(&mut consumer, &mut Vec::new(), |record| assert_eq!(record.texts.path.len(), TEXT_MAX));
+}
+
+#[test]
+fn a_full_ring_takes_nothing_of_a_frame() {
+    let (mut producer, mut consumer) = rtrb::RingBuffer::new(200);
+    let texts = Texts { path: &[b'a'; 60], ..Texts::default() };
+    assert!(write(&record(texts, 1), &mut producer));
+    let room = producer.slots();
+    assert!(!write(&record(texts, 2), &mut producer));
+    assert_eq!(producer.slots(), room);
+    assert!(read(&mut consumer, &mut Vec::new(), |record| assert_eq!(record.total_us, 1)));
+    assert!(write(&record(texts, 3), &mut producer));
+    assert!(read(&mut consumer, &mut Vec::new(), |record| assert_eq!(record.total_us, 3)));
+}
+
+#[test]
+fn records_between_threads_keep_their_order() {
+    let (mut producer, mut consumer) = rtrb::RingBuffer::new(1009);
+    let core = thread::Builder::new().spawn(move || {
+        let text = [b'x'; 300];
+        (0..50_000).for_each(|turn| {
+            let texts = Texts { path: &text[..turn as usize % 300], ..Texts::default() };
+            while !write(&record(texts, turn), &mut producer) {
+                thread::yield_now();
+            }
+        });
+    });
+    let (mut frame, mut expected) = (Vec::new(), 0);
+    while expected < 50_000 {
+        read(&mut consumer, &mut frame, |record| {
+            assert_eq!(record.total_us, expected);
+            assert_eq!(record.texts.path.len(), expected as usize % 300);
+            expected += 1;
+        });
+    }
+    core.unwrap().join().unwrap();
+}

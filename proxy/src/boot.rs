@@ -1,0 +1,510 @@
+//! The order of starting and stopping; the only place that spawns a thread.
+//!
+//! Starting: file descriptors, cores, listeners, names, the first snapshot, the cores' threads, the
+//! log, the shadow, control. Whatever fails before the end is told plainly, and nothing stays
+//! bound. Nothing here is global: several proxies may live in one process.
+
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use gnomon_config::{
+    Loaded, Problems,
+    model::{Bind, Cores, Name, Runtime},
+};
+use gnomon_shadow::{exchange::Exchange, lanes};
+use gnomon_sys::{affinity, limits};
+
+pub use crate::control::{Report, Stop};
+use crate::{
+    access,
+    cells::CoreCells,
+    control::{
+        self, Control, Parts,
+        api::{Done, Kind, Refused, Status},
+        listeners, logs, reload, resolve,
+        state::State,
+    },
+    log::OwnLog,
+    snapshot::{Phase, Publisher},
+    worker,
+};
+
+/// What control and the cores share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The road by which state reaches a core.
+    pub publisher: Publisher,
+    /// One block of counters for each core.
+    pub cores: Vec<Arc<CoreCells>>,
+}
+
+/// Reads the configuration.
+pub type Load = Arc<dyn Fn() -> Result<Loaded, Problems> + Send + Sync>;
+
+/// What a proxy is started with.
+pub struct Options {
+    /// Reads the configuration: now, and at every reload.
+    pub load: Load,
+    /// Whether the process's signals are for this proxy.
+    pub signals: Signals,
+    /// Our own log, where it is installed.
+    pub log: Option<OwnLog>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("signals", &self.signals).finish_non_exhaustive()
+    }
+}
+
+/// Whether the process's signals are for a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signals {
+    /// They are: it is the process.
+    Handled,
+    /// They are not: it is a guest in it.
+    Ignored,
+}
+
+/// Starts a proxy; it serves when this returns.
+///
+/// # Errors
+/// Why it could not be started; [`Kind::Config`] if its configuration is to blame.
+pub fn start(options: Options) -> Result<Running, Refused> {
+    let Options { load, signals, log } = options;
+    let Prepared { mut state, places, socket, tcp, runtime, open_files, files } = prepare(&load)?;
+    let shared = Arc::new(Shared {
+        publisher: Publisher::new(state.build()),
+        cores: (0..places.count()).map(|_| Arc::default()).collect(),
+    });
+    let config = state.config.clone();
+    let logs = Arc::new(logs::Desk::new(config.access_log.clone()));
+    let shadow = Arc::new(gnomon_shadow::run::Desk::default());
+    let started = start_workers(&shared, &places, &config.runtime).and_then(|workers| {
+        let threads = Threads::start(workers.rings, workers.outlets, &logs, &shadow)?;
+        Ok((workers.drivers, workers.lanes, threads))
+    });
+    let (drivers, lanes, threads) = started.inspect_err(|_| {
+        // Cores that did start give up their listeners.
+        (state.phase, state.listeners) = (Phase::Closing, Vec::new());
+        state.publish(&shared.publisher);
+    })?;
+    announce(&state, &places, &drivers, open_files);
+    let control = Arc::new(Control::new(Parts {
+        shared,
+        state,
+        load,
+        logs,
+        own_log: log,
+        shadow,
+        drivers,
+        admin_address: tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()),
+    }));
+    let handle = runtime.handle().clone();
+    let thread = spawn("gnomon-control", {
+        let control = control.clone();
+        move || {
+            let report = runtime.block_on(control.run(signals, socket, tcp));
+            // Tasks that a look-up or a check keeps waiting are not worth waiting for.
+            runtime.shutdown_background();
+            threads.end();
+            report
+        }
+    })?;
+    files.keep();
+    Ok(Running { control, handle, thread: Some(thread), _lanes: lanes })
+}
+
+/// All that may fail for want of rights or of room, done.
+struct Prepared {
+    state: State,
+    places: Places,
+    socket: UnixListener,
+    tcp: Option<TcpListener>,
+    runtime: tokio::runtime::Runtime,
+    open_files: u64,
+    files: Files,
+}
+
+fn prepare(load: &Load) -> Result<Prepared, Refused> {
+    let loaded = load().map_err(|problems| Refused::new(Kind::Config, problems.render(false)))?;
+    for warning in loaded.warnings.iter() {
+        tracing::warn!(code = warning.code, "{}", warning.message);
+    }
+    let config = loaded.config;
+    let open_files = limits::raise_open_files();
+    let places = Places::of(&config.runtime)?;
+    reload::check_sinks(&config)?;
+    let mut files = Files(Vec::new());
+    let mut last_id = 0;
+    let bound = listeners::bind_all(&config.listeners, &[], places.count(), &mut last_id)?;
+    files.0.extend(bound.iter().filter_map(|bound| match &bound.bind {
+        Bind::Unix(path) => Some(path.clone()),
+        Bind::Tcp(_) => None,
+    }));
+    let socket = control::bind_socket(&config.admin)?;
+    files.0.push(config.admin.socket.clone());
+    let tcp = config.admin.listen.map(control::bind_tcp).transpose()?;
+    let runtime = control_runtime()?;
+    let answers = runtime.block_on(resolve::look_up(resolve::targets(&config)));
+    let state = State::new(config, places.count(), bound, last_id, answers)?;
+    Ok(Prepared { state, places, socket, tcp, runtime, open_files, files })
+}
+
+/// Socket files, removed again unless the start comes to a good end.
+struct Files(Vec<PathBuf>);
+
+impl Files {
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // It may be gone already.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// A proxy that runs.
+pub struct Running {
+    control: Arc<Control>,
+    handle: tokio::runtime::Handle,
+    thread: Option<JoinHandle<Report>>,
+    _lanes: Vec<lanes::Lane<Exchange>>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("addresses", &self.addresses()).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Where it listens over TCP, by listener, as bound.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(Name, SocketAddr)> {
+        self.control.addresses()
+    }
+
+    /// Path of its admin socket.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        self.control.socket()
+    }
+
+    /// Where its admin API answers over TCP, if it does.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.control.admin_address
+    }
+
+    /// What `GET /v1/status` says.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.control.status()
+    }
+
+    /// The counters and the publisher.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.control.shared
+    }
+
+    /// Reads the configuration again, as SIGHUP does.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    pub fn reload(&self) -> Result<Done, Refused> {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let control = self.control.clone();
+        self.handle.spawn(async move {
+            // Nobody may be waiting any more.
+            let _ = sender.send(control.reload().await);
+        });
+        let gone = || Refused::new(Kind::State, "the proxy has stopped");
+        receiver.recv().map_err(|_| gone())?
+    }
+
+    /// Asks for a stop, and does not wait for it.
+    pub fn ask_stop(&self, stop: Stop) {
+        self.control.ask_stop(stop);
+    }
+
+    /// Stops as configured, by grace and drain, and waits for it.
+    #[must_use]
+    pub fn stop(self) -> Report {
+        self.ask_stop(Stop::Graceful);
+        self.wait()
+    }
+
+    /// Waits until a signal or the API has stopped it.
+    #[must_use]
+    pub fn wait(mut self) -> Report {
+        let ended = self.thread.take().map(JoinHandle::join);
+        match ended {
+            Some(Ok(report)) => report,
+            Some(Err(_)) | None => {
+                tracing::error!("the control thread has panicked; please report this as a bug");
+                Report::default()
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A test that fails must not leave a proxy behind; after `wait` there is nothing to stop.
+        if self.thread.is_some() {
+            self.ask_stop(Stop::Now);
+        }
+    }
+}
+
+/// Which core each worker runs on.
+#[derive(Debug)]
+struct Places {
+    cores: Vec<usize>,
+    pinned: bool,
+}
+
+impl Places {
+    /// Chooses them as configured.
+    fn of(runtime: &Runtime) -> Result<Self, Refused> {
+        let allowed = affinity::allowed_cores();
+        let quota = affinity::cgroup_quota();
+        let cores = choose_cores(&runtime.cores, &allowed, quota)?;
+        // More workers than cores, or than the quota pays for, would only stand in line if pinned.
+        let pinned = runtime.pin && cores.iter().all(|core| allowed.contains(core));
+        Ok(Self { cores, pinned })
+    }
+
+    fn count(&self) -> usize {
+        self.cores.len()
+    }
+
+    fn cpu(&self, index: usize) -> Option<usize> {
+        self.cores.get(index).copied().filter(|_| self.pinned)
+    }
+}
+
+/// The cores to run on, one for each worker.
+fn choose_cores(
+    wanted: &Cores,
+    allowed: &[usize],
+    quota: Option<usize>,
+) -> Result<Vec<usize>, Refused> {
+    if allowed.is_empty() {
+        return Err(Refused::new(Kind::Machine, "the affinity mask allows no core"));
+    }
+    let within = |cores: &[usize]| {
+        let most = quota.unwrap_or(usize::MAX).clamp(1, cores.len());
+        // One for control and the kernel's own work, where there are enough.
+        let most = if most >= 4 { most - 1 } else { most };
+        cores[..most].to_vec()
+    };
+    match wanted {
+        Cores::Auto => Ok(within(allowed)),
+        Cores::Physical => Ok(within(&affinity::one_per_physical_core(allowed))),
+        // A count is obeyed, even beyond what there is: tests of many workers want that.
+        Cores::Count(count) => {
+            Ok(allowed.iter().copied().cycle().take((*count).clamp(1, CORES_MAX)).collect())
+        }
+        Cores::List(list) => match list.iter().find(|core| !allowed.contains(core)) {
+            None if !list.is_empty() => Ok(list.clone()),
+            None => Err(Refused::new(Kind::Config, "`runtime.cores` lists no core")),
+            Some(core) => {
+                let error = format!("`runtime.cores`: core {core} is not allowed to this process");
+                Err(Refused::new(Kind::Machine, error).help(format!("allowed are: {allowed:?}")))
+            }
+        },
+    }
+}
+
+struct Workers {
+    drivers: Vec<String>,
+    rings: Vec<rtrb::Consumer<u8>>,
+    lanes: Vec<lanes::Lane<Exchange>>,
+    outlets: Vec<lanes::Outlet<Exchange>>,
+}
+
+/// Starts every worker and waits until each has said how it asks the kernel for IO.
+fn start_workers(
+    shared: &Arc<Shared>,
+    places: &Places,
+    runtime: &Runtime,
+) -> Result<Workers, Refused> {
+    let count = places.count();
+    let mut workers =
+        Workers { drivers: Vec::new(), rings: Vec::new(), lanes: Vec::new(), outlets: Vec::new() };
+    let mut reports = Vec::new();
+    for index in 0..count {
+        let (log, ring) = rtrb::RingBuffer::new(access::RING_BYTES);
+        let (lane, outlet) = lanes::lane(lanes::PLACES);
+        let (report, reported) = crossbeam_channel::bounded(1);
+        workers.rings.push(ring);
+        workers.lanes.push(lane);
+        workers.outlets.push(outlet);
+        reports.push(reported);
+        let setup = worker::Setup {
+            index,
+            cpu: places.cpu(index),
+            shared: shared.clone(),
+            log,
+            runtime: runtime.clone(),
+            seed: seed()?,
+            report,
+        };
+        // Never joined: a worker parks after its end, since its ring must not be dropped.
+        drop(spawn(&format!("gnomon-core-{index}"), move || worker::run(setup))?);
+    }
+    for (index, reported) in reports.iter().enumerate() {
+        let driver = match reported.recv_timeout(PATIENCE) {
+            Ok(Ok(driver)) => driver,
+            Ok(Err(why)) => {
+                return Err(Refused::new(Kind::Machine, format!("core {index}: {why}")));
+            }
+            Err(_) => {
+                let error = format!("core {index} did not start within {PATIENCE:?}");
+                return Err(Refused::new(Kind::Machine, error));
+            }
+        };
+        workers.drivers.push(driver);
+    }
+    Ok(workers)
+}
+
+/// The threads that end with the proxy.
+struct Threads {
+    desk: Arc<logs::Desk>,
+    shadow: Arc<gnomon_shadow::run::Desk>,
+    log: JoinHandle<()>,
+    shadows: JoinHandle<()>,
+}
+
+impl Threads {
+    fn start(
+        mut rings: Vec<rtrb::Consumer<u8>>,
+        outlets: Vec<lanes::Outlet<Exchange>>,
+        desk: &Arc<logs::Desk>,
+        shadow: &Arc<gnomon_shadow::run::Desk>,
+    ) -> Result<Self, Refused> {
+        let log = spawn("gnomon-log", {
+            let desk = desk.clone();
+            move || logs::run(&mut rings, &desk)
+        })?;
+        let shadows = spawn("gnomon-shadow", {
+            let shadow = shadow.clone();
+            move || run_shadow(&outlets, &shadow)
+        })?;
+        Ok(Self { desk: desk.clone(), shadow: shadow.clone(), log, shadows })
+    }
+
+    /// Has them finish and waits for it.
+    fn end(self) {
+        self.desk.end();
+        self.shadow.ending.store(true, Relaxed);
+        for thread in [self.log, self.shadows] {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("a thread has panicked; please report this as a bug");
+            }
+        }
+    }
+}
+
+/// The shadow's thread: begun anew after a panic, which no client ever sees.
+fn run_shadow(outlets: &[lanes::Outlet<Exchange>], desk: &gnomon_shadow::run::Desk) {
+    affinity::lower_priority();
+    while !desk.ending.load(Relaxed) {
+        let body = std::panic::AssertUnwindSafe(|| gnomon_shadow::run::run(outlets, desk));
+        if std::panic::catch_unwind(body).is_err() {
+            desk.restarts.fetch_add(1, Relaxed);
+            tracing::error!("the shadow's thread has panicked and is begun anew");
+            // Not at once: what panics at its first step must not turn into a busy loop.
+            thread::park_timeout(REST);
+        }
+    }
+}
+
+fn control_runtime() -> Result<tokio::runtime::Runtime, Refused> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // getaddrinfo blocks; a few names at a time are enough.
+        .max_blocking_threads(8)
+        .thread_name("gnomon-names")
+        .build()
+        .map_err(|error| Refused::new(Kind::Machine, format!("the control thread: {error}")))
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Refused> {
+    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|error| {
+        Refused::new(Kind::Machine, format!("the thread {name} cannot be started: {error}"))
+            .help("raise TasksMax, or the limit of processes of the proxy's user")
+    })
+}
+
+fn seed() -> Result<[u8; 32], Refused> {
+    let mut seed = [0; 32];
+    let read = std::fs::File::open(Path::new("/dev/urandom"))
+        .and_then(|mut file| io::Read::read_exact(&mut file, &mut seed));
+    read.map_err(|error| Refused::new(Kind::Machine, format!("/dev/urandom: {error}")))?;
+    Ok(seed)
+}
+
+/// Says plainly what has been started.
+fn announce(state: &State, places: &Places, drivers: &[String], open_files: u64) {
+    let config = &state.config;
+    let listeners: Vec<String> = state
+        .listeners
+        .iter()
+        .map(|bound| format!("{} {}", bound.config.name, bound.address()))
+        .collect();
+    // A client and an origin connection each.
+    if u64::from(config.limits.connections) * 2 > open_files {
+        let connections = config.limits.connections;
+        tracing::warn!(
+            connections,
+            open_files,
+            "limits.connections needs more file descriptors than there are: raise LimitNOFILE"
+        );
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %config.files.first().map(|path| path.display().to_string()).unwrap_or_default(),
+        cores = places.count(),
+        pinned = places.pinned,
+        open_files,
+        connections = config.limits.connections,
+        locked_memory = ?limits::locked_memory(),
+        listeners = listeners.join(", "),
+        admin = %config.admin.socket.display(),
+        "gnomon serves"
+    );
+    for (core, driver) in drivers.iter().enumerate() {
+        tracing::info!(core, driver, "core");
+    }
+}
+
+/// Workers at most, whatever is counted: each has a ring and a mebibyte of log.
+const CORES_MAX: usize = 1024;
+/// How long a core may take to build its driver.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between a panic of the shadow's thread and its next try.
+const REST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

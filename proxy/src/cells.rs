@@ -1,0 +1,153 @@
+//! Counters: written by one core, read by anyone, never locked.
+//!
+//! Each block of cells belongs to one core, which is its only writer: an addition is a plain load
+//! and store. Control sums the blocks of all cores when somebody asks. Blocks are kept by name
+//! over reloads, so no count is ever lost.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use gnomon_policy::golden;
+
+/// A counter or gauge with one writer.
+#[derive(Debug, Default)]
+pub struct Cell(AtomicU64);
+
+impl Cell {
+    /// Adds; only the cell's own core may.
+    pub fn add(&self, amount: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+    }
+
+    /// Takes away; only the cell's own core may.
+    pub fn sub(&self, amount: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(amount), Relaxed);
+    }
+
+    /// Sets; only the cell's own core may.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// The value, as of a moment ago.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What one core counts about itself.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct CoreCells {
+    /// Turns of the housekeeping task; stands still when the core is stuck.
+    pub heartbeat: Cell,
+    /// Generation of the snapshot in use: the core's acknowledgement.
+    pub generation: Cell,
+    /// 1 once the core has drained and serves nobody.
+    pub stopped: Cell,
+    /// 1 once the core accepts connections.
+    pub ready: Cell,
+    /// Client connections open now.
+    pub connections: Cell,
+    /// Client connections accepted.
+    pub accepted: Cell,
+    /// Times that accepting failed for want of descriptors or memory.
+    pub accept_failures: Cell,
+    /// Times that accepting paused because `limits.connections` was reached.
+    pub accept_pauses: Cell,
+    /// Requests whose head was read.
+    pub requests: Cell,
+    /// Requests refused as malformed or too large.
+    pub rejects: Cell,
+    /// Requests that no route matched.
+    pub unrouted: Cell,
+    /// Connections ended by a panic.
+    pub panics: Cell,
+    /// Retries on another connection.
+    pub retries: Cell,
+    /// Origin connections opened.
+    pub dials: Cell,
+    /// Origin connections open now, in use or idle.
+    pub origin_connections: Cell,
+    /// Requests that waited for an origin connection.
+    pub queued: Cell,
+    /// Access-log lines dropped because the ring was full.
+    pub log_drops: Cell,
+    /// Buffers in use now.
+    pub buffers: Cell,
+}
+
+/// What one core counts about one version of one upstream.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct VersionCells {
+    /// Requests assigned by coin or sticky hash: the evidence.
+    pub assigned: Cell,
+    /// Requests forced here by a route (`upstream@version`).
+    pub pinned: Cell,
+    /// Requests that came from another version which had no endpoint.
+    pub fallback: Cell,
+    /// Requests meant for this version that had to go elsewhere.
+    pub displaced: Cell,
+    /// Exchanges under way now.
+    pub in_flight: Cell,
+    /// Replies by class: 1xx (upgrades), 2xx, 3xx, 4xx, 5xx.
+    pub classes: [Cell; 5],
+    /// Exchanges without a whole reply from the origin: no connection.
+    pub connect_failures: Cell,
+    /// … the connection ended before the reply did.
+    pub resets: Cell,
+    /// … a deadline passed.
+    pub timeouts: Cell,
+    /// … the reply was malformed.
+    pub protocol_failures: Cell,
+    /// Exchanges that the client gave up.
+    pub client_gone: Cell,
+    /// Body bytes from clients to origins.
+    pub request_bytes: Cell,
+    /// Body bytes from origins to clients.
+    pub response_bytes: Cell,
+    /// Total time of exchanges that ended with a status below 500.
+    pub latency: Latency,
+    /// Total time of the others; kept apart because fast failures flatter.
+    pub failure_latency: Latency,
+}
+
+/// A histogram of durations; the layout is [`golden`]'s.
+#[derive(Debug)]
+pub struct Latency(Box<[Cell]>);
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self((0..golden::CELLS).map(|_| Cell::default()).collect())
+    }
+}
+
+impl Latency {
+    /// Counts one duration.
+    pub fn record(&self, nanos: u64) {
+        if let Some(cell) = self.0.get(golden::bucket(nanos)) {
+            cell.add(1);
+        }
+    }
+
+    /// Adds these counts to `sums`, which has [`golden::CELLS`] places.
+    pub fn add_to(&self, sums: &mut [u64]) {
+        for (sum, cell) in sums.iter_mut().zip(&self.0) {
+            *sum += cell.read();
+        }
+    }
+}
+
+/// What one core counts about one endpoint.
+#[derive(Debug, Default)]
+pub struct EndpointCells {
+    /// Exchanges begun.
+    pub requests: Cell,
+    /// Exchanges under way now.
+    pub in_flight: Cell,
+    /// Failures in a row that count for ejection; a success sets it back to 0.
+    pub failures_in_a_row: Cell,
+    /// Idle connections in this core's pool.
+    pub idle: Cell,
+}

@@ -1,0 +1,135 @@
+//! The command line: what a person says, and what they are told.
+//!
+//! Data goes to stdout and messages to stderr; the exit code tells the outcome. Nothing is decided
+//! here: `run` and `demo` go through [`boot`](crate::boot), everything else that concerns a running
+//! proxy through its admin socket, everything about a file through `gnomon_config`.
+
+mod about;
+mod arguments;
+mod check;
+mod completions;
+pub(crate) mod console;
+mod environment;
+mod failure;
+mod host;
+mod live;
+mod route;
+mod run;
+mod source;
+mod status;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser;
+
+use self::arguments::{Arguments, Command};
+pub(crate) use self::{
+    arguments::DemoArguments,
+    console::{Colours, Console, Paint},
+    failure::Failure,
+    status::{drivers, percent, ratio, shown},
+};
+
+/// Done.
+pub(crate) const DONE: u8 = 0;
+/// Failed, or, for a question, "no".
+pub(crate) const FAILED: u8 = 1;
+/// The arguments make no sense; clap's own.
+pub(crate) const USAGE: u8 = 2;
+/// No running proxy on that socket.
+pub(crate) const ABSENT: u8 = 3;
+/// The configuration is wrong: `EX_CONFIG`, which a supervisor should not try again.
+pub(crate) const BAD_CONFIG: u8 = 78;
+
+/// Does what the process's arguments say.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse_from(with_aliases(std::env::args_os().collect())) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are data, everything else is a message; clap knows which.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    let colours = if arguments.no_color { Colours::Never } else { Colours::Auto };
+    let console = Console::new(colours);
+    match obey(arguments, console) {
+        Ok(()) => ExitCode::from(DONE),
+        Err(failure) => {
+            if !failure.text.is_empty() {
+                console.fail(&failure);
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
+    let door = live::Door { socket: arguments.socket, json: arguments.json, console };
+    let json = arguments.json;
+    match arguments.command {
+        Command::Run(source) => run::run(&source, console),
+        Command::Check(it) => check::check(&it, json, console),
+        Command::Diff { file } => door.diff(file.as_deref()),
+        Command::Reload => door.reload(),
+        Command::Status(it) => status::status(&door, &it),
+        Command::Weight { upstream, weights } => door.weight(&upstream, &weights),
+        Command::Drain { target } => door.drain(&target),
+        Command::Freeze { upstream } => door.verb(&upstream, "freeze"),
+        Command::Resume { upstream } => door.verb(&upstream, "resume"),
+        Command::Rollback { upstream } => door.verb(&upstream, "rollback"),
+        Command::Stop => door.stop(),
+        Command::Logs { .. } => door.reopen_logs(),
+        Command::Route(it) => route::route(&it, json, console),
+        Command::Config(it) => about::config(&it, &door),
+        Command::Explain { code } => about::explain(&code, console),
+        Command::Schema => console.data(gnomon_config::generate::schema()),
+        Command::Completions { shell } => console.data(completions::script(shell)),
+        Command::Version => about::version(json, console),
+        Command::Demo(it) => crate::demo::demo(&it, json, console),
+    }
+}
+
+/// What fingers know from nginx: `-t` checks, `-T` shows what holds.
+fn with_aliases(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_command_named =
+        arguments.get(1).is_none_or(|first| !first.as_encoded_bytes().starts_with(b"-"));
+    if is_command_named {
+        return arguments;
+    }
+    for (alias, command) in [("-t", &["check"][..]), ("-T", &["config", "--effective"])] {
+        if let Some(place) = arguments.iter().position(|argument| argument == alias) {
+            arguments.remove(place);
+            arguments.splice(1..1, command.iter().map(OsString::from));
+            return arguments;
+        }
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_nginx_taught_works_in_any_order() {
+        for (given, meant) in [
+            ("gnomon -t", "gnomon check"),
+            ("gnomon -t -c a.toml", "gnomon check -c a.toml"),
+            ("gnomon -c a.toml -t", "gnomon check -c a.toml"),
+            ("gnomon -T", "gnomon config --effective"),
+            ("gnomon route -t", "gnomon route -t"),
+            ("gnomon", "gnomon"),
+        ] {
+            let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+            assert_eq!(with_aliases(words(given)), words(meant), "{given}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `gnomon run`: the proxy in the foreground.
+
+use std::sync::Arc;
+
+use super::{Console, FAILED, Failure, arguments::Source, source};
+use crate::{
+    boot::{self, Options, Signals},
+    log,
+};
+
+/// Serves until a signal or the admin API ends it.
+pub(super) fn run(from: &Source, console: Console) -> Result<(), Failure> {
+    let Source { config, set } = from.clone();
+    let loaded = source::load(&config, &set)
+        .map_err(|problems| Failure::problems(&problems, console.message_colour()))?;
+    // Warnings come with the log.
+    let log = log::install(&loaded.config.log).map_err(|error| {
+        Failure::new(FAILED, format!("the log `log.to` cannot be opened: {error}"))
+            .help("the folder must exist and belong to the proxy's user")
+    })?;
+    let load = Arc::new(move || source::load(&config, &set));
+    let running = boot::start(Options { load, signals: Signals::Handled, log: Some(log) })?;
+    let report = running.wait();
+    if report.stuck > 0 {
+        return Err(Failure::new(FAILED, format!("{} cores did not end in time", report.stuck)));
+    }
+    Ok(())
+}

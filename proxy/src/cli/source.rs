@@ -1,0 +1,36 @@
+//! Configurations from files and from stdin, with overrides and the environment.
+
+use std::{io::Read, path::Path};
+
+use gnomon_config::{Loaded, Options, Problems};
+
+use super::{FAILED, Failure, environment};
+
+/// Stands for stdin.
+pub(super) const STDIN: &str = "-";
+
+/// Reads a configuration as `run` does.
+pub(super) fn load(path: &Path, sets: &[(String, String)]) -> Result<Loaded, Problems> {
+    gnomon_config::load(path, &Options { sets, env: &environment::variable, base: None })
+}
+
+/// The same; `-` is stdin, whose paths start from the working directory.
+pub(super) fn load_any(
+    path: &Path,
+    sets: &[(String, String)],
+) -> Result<Result<Loaded, Problems>, Failure> {
+    if path != Path::new(STDIN) {
+        return Ok(load(path, sets));
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(STDIN_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::new(FAILED, format!("stdin cannot be read: {error}")))?;
+    let options = Options { sets, env: &environment::variable, base: Some(Path::new(".")) };
+    Ok(gnomon_config::parse("<stdin>", &text, &options))
+}
+
+/// As large as a file may be.
+const STDIN_BYTES_MAX: u64 = 4 << 20;

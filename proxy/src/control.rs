@@ -1,0 +1,263 @@
+//! The one thread that may block: signals, ticks, checks, look-ups and the admin API.
+//!
+//! A tokio runtime of one thread runs everything here; all state has one owner, `State`, which is
+//! never held over an `.await`. What control decides reaches the cores by one road, the snapshot.
+
+mod admin;
+pub mod api;
+pub mod ctl;
+mod doors;
+mod format;
+mod health;
+pub(crate) mod listeners;
+pub(crate) mod logs;
+mod registry;
+pub(crate) mod reload;
+pub(crate) mod resolve;
+mod signals;
+mod splits;
+pub(crate) mod state;
+mod status;
+pub(crate) mod stop;
+mod watch;
+
+use std::{
+    net::SocketAddr,
+    os::unix::net::UnixListener,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use gnomon_config::model::Name;
+use tokio::time::MissedTickBehavior;
+
+pub(crate) use doors::{bind_socket, bind_tcp};
+pub use stop::{Report, Stop};
+
+use self::{
+    api::{Done, Refused},
+    health::Checks,
+    splits::Verb,
+    state::State,
+    watch::Watch,
+};
+use crate::{
+    boot::{Load, Shared, Signals},
+    clock::{self, Moment},
+    log::OwnLog,
+};
+
+/// The control thread's world.
+pub(crate) struct Control {
+    pub(crate) shared: Arc<Shared>,
+    state: Mutex<State>,
+    watch: Mutex<Watch>,
+    checks: Mutex<Checks>,
+    load: Load,
+    /// Held while a reload is under way.
+    reloading: tokio::sync::Mutex<()>,
+    stop: tokio::sync::watch::Sender<Stop>,
+    pub(crate) logs: Arc<logs::Desk>,
+    own_log: Option<OwnLog>,
+    pub(crate) shadow: Arc<gnomon_shadow::run::Desk>,
+    /// What each core said about its driver.
+    drivers: Vec<String>,
+    started: Moment,
+    /// Where the admin API answers over TCP, if it does.
+    pub(crate) admin_address: Option<SocketAddr>,
+}
+
+/// What control is made from.
+pub(crate) struct Parts {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) state: State,
+    pub(crate) load: Load,
+    pub(crate) logs: Arc<logs::Desk>,
+    pub(crate) own_log: Option<OwnLog>,
+    pub(crate) shadow: Arc<gnomon_shadow::run::Desk>,
+    pub(crate) drivers: Vec<String>,
+    pub(crate) admin_address: Option<SocketAddr>,
+}
+
+impl Control {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            watch: Mutex::new(Watch::new(parts.shared.cores.len())),
+            shared: parts.shared,
+            state: Mutex::new(parts.state),
+            checks: Mutex::default(),
+            load: parts.load,
+            reloading: tokio::sync::Mutex::default(),
+            stop: tokio::sync::watch::Sender::default(),
+            logs: parts.logs,
+            own_log: parts.own_log,
+            shadow: parts.shadow,
+            drivers: parts.drivers,
+            started: clock::now(),
+            admin_address: parts.admin_address,
+        }
+    }
+
+    /// Runs until a stop was asked for and has come to its end.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        signals: Signals,
+        socket: UnixListener,
+        tcp: Option<std::net::TcpListener>,
+    ) -> Report {
+        self.serve_socket(socket);
+        if let Some(tcp) = tcp {
+            self.serve_tcp(tcp);
+        }
+        self.follow_checks();
+        tokio::spawn(self.clone().tick_for_ever());
+        tokio::spawn(self.clone().resolve_for_ever());
+        match signals {
+            Signals::Handled => self.listen_to_signals(),
+            Signals::Ignored => {}
+        }
+        let mut stop = self.stop.subscribe();
+        // The sender lives in `self`: this ends only once a stop was asked for.
+        let _ = stop.wait_for(|stop| *stop > Stop::No).await;
+        let report = self.stop().await;
+        self.leave();
+        report
+    }
+
+    /// All that snapshots are made from. Never to be held over an `.await`.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes an upstream's split and waits until every core goes by it.
+    pub(crate) async fn act(&self, name: &str, verb: &Verb) -> Result<Done, Refused> {
+        let (changes, generation) = {
+            let mut state = self.state();
+            let changes = state.act(name, verb)?;
+            if changes.is_empty() {
+                let generation = state.generation;
+                return Ok(Done { ok: true, generation, ..Done::default() });
+            }
+            (changes, state.publish(&self.shared.publisher))
+        };
+        let (acknowledged_ms, cores_missing) = self.acknowledged(generation).await;
+        let warnings = Vec::new();
+        Ok(Done { ok: true, changes, warnings, generation, acknowledged_ms, cores_missing })
+    }
+
+    /// Opens log files anew, after they were rotated away.
+    pub(crate) fn reopen_logs(&self) -> Result<Done, Refused> {
+        self.logs.reopen();
+        if let Some(own_log) = &self.own_log {
+            own_log.reopen().map_err(|error| reload::unwritable("log.to", &error))?;
+        }
+        tracing::info!("logs are opened anew");
+        let generation = self.state().generation;
+        let changes = vec!["logs are opened anew".to_owned()];
+        Ok(Done { ok: true, changes, generation, ..Done::default() })
+    }
+
+    /// The configuration in use, a setting a line, secrets redacted.
+    pub(crate) fn effective(&self) -> String {
+        let config = self.state().config.clone();
+        let settings = gnomon_config::effective::effective(&config);
+        settings.iter().map(|it| format!("{} = {}\n", it.path, it.value)).collect()
+    }
+
+    /// Addresses of the TCP listeners, as bound.
+    pub(crate) fn addresses(&self) -> Vec<(Name, SocketAddr)> {
+        let state = self.state();
+        let bound = state.listeners.iter();
+        bound.filter_map(|bound| Some((bound.config.name.clone(), bound.local?))).collect()
+    }
+
+    /// Makes everything beside the snapshot follow the configuration.
+    fn follow_config(self: &Arc<Self>) -> Result<(), Refused> {
+        let config = self.state().config.clone();
+        self.logs.set(&config.access_log);
+        self.follow_checks();
+        let Some(own_log) = &self.own_log else { return Ok(()) };
+        own_log.follow(&config.log).map_err(|error| reload::unwritable("log.to", &error))
+    }
+
+    fn serve_socket(self: &Arc<Self>, socket: UnixListener) {
+        match tokio::net::UnixListener::from_std(socket) {
+            Ok(listener) => self.serve(listener),
+            Err(error) => tracing::error!(%error, "the admin socket cannot be served"),
+        }
+    }
+
+    fn serve_tcp(self: &Arc<Self>, listener: std::net::TcpListener) {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => self.serve(listener),
+            Err(error) => tracing::error!(%error, "`admin.listen` cannot be served"),
+        }
+    }
+
+    fn serve<L: Send + Sync + 'static>(self: &Arc<Self>, listener: L)
+    where
+        doors::Bounded<L>: axum::serve::Listener<Addr = admin::Peer>,
+    {
+        let service = admin::router(self.clone());
+        let service = service.into_make_service_with_connect_info::<admin::Peer>();
+        tokio::spawn(axum::serve(doors::Bounded::new(listener), service).into_future());
+    }
+
+    async fn tick_for_ever(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.tick();
+        }
+    }
+
+    async fn resolve_for_ever(self: Arc<Self>) {
+        loop {
+            let missing = self.state().is_name_missing();
+            tokio::time::sleep(if missing { resolve::RETRY } else { resolve::REFRESH }).await;
+            let config = self.state().config.clone();
+            let answers = resolve::look_up(resolve::targets(&config)).await;
+            self.take_answers(answers);
+        }
+    }
+
+    fn take_answers(self: &Arc<Self>, answers: resolve::Answers) {
+        let changed = {
+            let mut state = self.state();
+            // A reload may have come in between.
+            let wanted = resolve::targets(&state.config);
+            let mut answers = answers;
+            answers.retain(|target, _| wanted.contains(target));
+            let changed = state.take_answers(answers);
+            if changed {
+                state.publish(&self.shared.publisher);
+            }
+            changed
+        };
+        if changed {
+            self.follow_checks();
+        }
+    }
+
+    /// Leaves nothing behind in the file system.
+    fn leave(&self) {
+        let _ = std::fs::remove_file(self.socket());
+    }
+
+    /// The admin socket's path.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.state().config.admin.socket.clone()
+    }
+}
+
+/// Between two looks at ejections and hearts: an endpoint that fails takes requests for no longer.
+const TICK: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,359 @@
+//! The admin API's JSON, shared by server, command line and tests.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+/// Field that a POST over TCP must carry, which no web page can add to a request of its own.
+pub const ACTION_FIELD: &str = "x-gnomon";
+
+/// What an action did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// Always true; an action that failed answers with [`Refused`].
+    pub ok: bool,
+    /// What is different now, one line each; empty if nothing is.
+    pub changes: Vec<String>,
+    /// What the caller should know beside.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Generation of the snapshot that holds the changes.
+    pub generation: u64,
+    /// Milliseconds until the last core that answered used it.
+    pub acknowledged_ms: f64,
+    /// Cores that did not use it within two seconds.
+    pub cores_missing: Vec<usize>,
+}
+
+/// Why an action was refused. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// What is wrong.
+    pub error: String,
+    /// How to mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// What sort of refusal this is.
+    pub kind: Kind,
+}
+
+impl Refused {
+    /// A refusal without advice.
+    #[must_use]
+    pub fn new(kind: Kind, error: impl Into<String>) -> Self {
+        Self { error: error.into(), help: None, kind }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, "\n  help: {help}"))
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// What sort of refusal it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The request makes no sense: 400.
+    Request,
+    /// Not allowed: 403.
+    Forbidden,
+    /// What is named does not exist: 404.
+    Unknown,
+    /// Not in the present state: 409.
+    State,
+    /// The configuration is wrong: 422, exit code 78.
+    Config,
+    /// The machine would not do it: 500.
+    Machine,
+}
+
+impl Kind {
+    /// The status of an answer that refuses so.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Request => 400,
+            Self::Forbidden => 403,
+            Self::Unknown => 404,
+            Self::State => 409,
+            Self::Config => 422,
+            Self::Machine => 500,
+        }
+    }
+}
+
+/// What a reload would change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Diff {
+    /// One line each; empty if a reload would do nothing.
+    pub changes: Vec<String>,
+    /// Those that need a restart.
+    pub restart: Vec<String>,
+}
+
+/// Weights to set, in percent by version. Canaries left out keep theirs, stable takes the rest.
+pub type Weights = BTreeMap<String, f64>;
+
+/// Names a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// The version's name.
+    pub version: String,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Our own version.
+    pub version: String,
+    /// The process.
+    pub pid: u32,
+    /// Since the start.
+    pub uptime_seconds: f64,
+    /// What the process as a whole is doing.
+    pub phase: Stage,
+    /// Whether `/readyz` is green.
+    pub ready: bool,
+    /// Whether `/livez` is green.
+    pub live: bool,
+    /// Generation of the newest snapshot.
+    pub generation: u64,
+    /// What is configured.
+    pub config: ConfigStatus,
+    /// Where clients connect.
+    pub listeners: Vec<ListenerStatus>,
+    /// One for each core.
+    pub cores: Vec<CoreStatus>,
+    /// In the order of the configuration.
+    pub upstreams: Vec<UpstreamStatus>,
+    /// The access log.
+    pub access_log: LogStatus,
+    /// Copies for the shadow.
+    pub shadow: ShadowStatus,
+}
+
+/// What the process as a whole is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Serving.
+    Serving,
+    /// About to stop: unready, but accepting still.
+    Leaving,
+    /// Finishing what is under way.
+    Draining,
+    /// Over.
+    Closing,
+}
+
+/// What is configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    /// The main file.
+    pub path: Option<String>,
+    /// The same for two hosts that believe the same.
+    pub hash: String,
+    /// How the last reload went, if there was one.
+    pub last_reload: Option<ReloadStatus>,
+}
+
+/// How a reload went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReloadStatus {
+    /// Whether it was taken over.
+    pub ok: bool,
+    /// When, in seconds since the Unix epoch.
+    pub time_seconds: f64,
+    /// What changed, or what was wrong.
+    pub detail: Vec<String>,
+}
+
+/// A bound listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// Its address as bound.
+    pub address: String,
+}
+
+/// One core.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named as in `cells`")]
+pub struct CoreStatus {
+    pub core: usize,
+    /// How it asks the kernel for IO, and where it runs.
+    pub driver: String,
+    /// Whether its heartbeat stands still.
+    pub stuck: bool,
+    pub ready: bool,
+    pub stopped: bool,
+    pub heartbeat: u64,
+    pub generation: u64,
+    pub connections: u64,
+    pub accepted: u64,
+    pub accept_failures: u64,
+    pub accept_pauses: u64,
+    pub requests: u64,
+    pub rejects: u64,
+    pub unrouted: u64,
+    pub panics: u64,
+    pub retries: u64,
+    pub dials: u64,
+    pub origin_connections: u64,
+    pub queued: u64,
+    pub log_drops: u64,
+    pub buffers: u64,
+}
+
+/// An upstream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether verbs are refused until `resume`.
+    pub frozen: bool,
+    /// Whether the split is another than the file's.
+    pub overridden: bool,
+    /// In the order of the configuration.
+    pub versions: Vec<VersionStatus>,
+}
+
+/// A version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VersionStatus {
+    /// Its name.
+    pub name: String,
+    /// `stable` or `canary`.
+    pub arm: Arm,
+    /// Share of the traffic now, in percent.
+    pub share: f64,
+    /// Share of the traffic by the file, in percent.
+    pub configured_share: f64,
+    /// Whether it takes no new users.
+    pub draining: bool,
+    /// Whether any endpoint may be used.
+    pub available: bool,
+    /// Assigned by coin or sticky hash.
+    pub assigned: u64,
+    /// Forced by a route.
+    pub pinned: u64,
+    /// Came from another version that had no endpoint.
+    pub fallback: u64,
+    /// Had to go elsewhere.
+    pub displaced: u64,
+    /// Exchanges under way.
+    pub in_flight: u64,
+    /// Replies by class: 1xx, 2xx, 3xx, 4xx, 5xx.
+    pub classes: [u64; 5],
+    /// Exchanges without a whole reply, by reason.
+    pub failures: Failures,
+    /// Exchanges that the client gave up.
+    pub client_gone: u64,
+    /// Body bytes from clients to origins.
+    pub request_bytes: u64,
+    /// Body bytes from origins to clients.
+    pub response_bytes: u64,
+    /// Time of exchanges with a status below 500, since the start.
+    pub latency: Quantiles,
+    /// Time of the others.
+    pub failure_latency: Quantiles,
+    /// Where it runs.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// Which side of a split a version is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arm {
+    /// Takes the rest.
+    Stable,
+    /// Takes its share.
+    Canary,
+}
+
+/// Exchanges without a whole reply, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
+    /// No connection.
+    pub connect: u64,
+    /// The connection ended before the reply did.
+    pub reset: u64,
+    /// A deadline passed.
+    pub timeout: u64,
+    /// The reply was malformed.
+    pub protocol: u64,
+}
+
+/// Quantiles of a latency; absent if nothing was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Quantiles {
+    pub count: u64,
+    pub p50_seconds: Option<f64>,
+    pub p90_seconds: Option<f64>,
+    pub p99_seconds: Option<f64>,
+    pub max_seconds: Option<f64>,
+}
+
+/// An endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// Where it is.
+    pub address: String,
+    /// Whether it may be used.
+    pub available: bool,
+    /// Why it may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out: Option<String>,
+    /// Exchanges begun.
+    pub requests: u64,
+    /// Exchanges under way.
+    pub in_flight: u64,
+    /// Idle connections.
+    pub idle: u64,
+}
+
+/// The access log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStatus {
+    /// Lines written.
+    pub lines: u64,
+    /// Lines dropped because a ring was full.
+    pub drops: u64,
+    /// Times that the file or stream refused.
+    pub failures: u64,
+}
+
+/// Copies for the shadow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShadowStatus {
+    /// Copies taken from the lanes.
+    pub taken: u64,
+    /// Times that its thread had to be begun anew.
+    pub restarts: u64,
+}
+
+/// One condition of `/readyz` or `/livez`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name.
+    pub name: String,
+    /// Whether it holds.
+    pub ok: bool,
+    /// What there is to say about it.
+    pub detail: String,
+}

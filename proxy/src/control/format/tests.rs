@@ -1,0 +1,149 @@
+//! Each format with a tame record and with a hostile one.
+
+use super::*;
+use crate::access::Texts;
+
+fn record(texts: Texts<'_>) -> Record<'_> {
+    Record {
+        time: Duration::new(1_795_369_260, 45_000_000),
+        total_us: 12_345,
+        queue_us: 0,
+        connect_us: 150,
+        first_byte_us: 9_000,
+        status: 200,
+        minor: 1,
+        attempts: 1,
+        end: *b"--",
+        assignment: Some(Assignment::Coin),
+        probability: 5_000,
+        sent: 42,
+        received: 0,
+        texts,
+    }
+}
+
+const TAME: Texts<'_> = Texts {
+    route: b"shop",
+    upstream: b"shop",
+    version: b"v2",
+    client: b"192.0.2.7",
+    method: b"GET",
+    host: b"shop.example.com",
+    path: b"/cart",
+    query: Some(b"a=1&Token=geheim&b=2"),
+    referer: b"https://x/?%74oken=geheim",
+    user_agent: b"curl/8",
+    request_id: b"r1",
+    trace_id: b"",
+    endpoint: b"10.0.0.21:8080",
+};
+
+const HOSTILE: Texts<'_> = Texts {
+    path: b"/\r\n200 \"GET\" \x1b[31m\\\xff",
+    query: Some(b"x=\r\n"),
+    user_agent: b"\" 200 - \"\n{\"a\":1}\xc2\x9b0m",
+    referer: b"=",
+    ..TAME
+};
+
+fn line(format: AccessFormat, texts: Texts<'_>) -> String {
+    let mut line = Vec::new();
+    Formatter::new(format, &["token".into()]).write(&record(texts), &mut line);
+    String::from_utf8(line).unwrap()
+}
+
+#[test]
+fn every_format_writes_what_is_expected() {
+    let table = [
+        (AccessFormat::Off, ""),
+        (
+            AccessFormat::Common,
+            "192.0.2.7 - - [22/Nov/2026:17:41:00 +0000] \
+             \"GET /cart?a=1&Token=<redacted>&b=2 HTTP/1.1\" 200 42\n",
+        ),
+        (
+            AccessFormat::Combined,
+            "192.0.2.7 - - [22/Nov/2026:17:41:00 +0000] \
+             \"GET /cart?a=1&Token=<redacted>&b=2 HTTP/1.1\" 200 42 \
+             \"https://x/?%74oken=<redacted>\" \"curl/8\"\n",
+        ),
+        (
+            AccessFormat::Logfmt,
+            "time=2026-11-22T17:41:00.045Z request_id=r1 trace_id= client=192.0.2.7 method=GET \
+             host=shop.example.com path=/cart query=\"a=1&Token=<redacted>&b=2\" \
+             protocol=HTTP/1.1 status=200 sent_bytes=42 received_bytes=0 route=shop \
+             upstream=shop version=v2 assignment=coin probability=0.05 endpoint=10.0.0.21:8080 \
+             attempts=1 end=-- queue_ms=0 connect_ms=0.15 first_byte_ms=9 total_ms=12.345 \
+             referer=\"https://x/?%74oken=<redacted>\" user_agent=curl/8\n",
+        ),
+        (
+            AccessFormat::Json,
+            "{\"time\":\"2026-11-22T17:41:00.045Z\",\"request_id\":\"r1\",\
+             \"client\":\"192.0.2.7\",\"method\":\"GET\",\"host\":\"shop.example.com\",\
+             \"path\":\"/cart\",\"query\":\"a=1&Token=<redacted>&b=2\",\
+             \"protocol\":\"HTTP/1.1\",\"status\":200,\"sent_bytes\":42,\"received_bytes\":0,\
+             \"route\":\"shop\",\"upstream\":\"shop\",\"version\":\"v2\",\
+             \"assignment\":\"coin\",\"probability\":0.05,\"endpoint\":\"10.0.0.21:8080\",\
+             \"attempts\":1,\"end\":\"--\",\"queue_ms\":0,\"connect_ms\":0.15,\
+             \"first_byte_ms\":9,\"total_ms\":12.345,\
+             \"referer\":\"https://x/?%74oken=<redacted>\",\"user_agent\":\"curl/8\"}\n",
+        ),
+    ];
+    for (format, expected) in table {
+        assert_eq!(line(format, TAME), expected);
+    }
+}
+
+#[test]
+fn hostile_bytes_stay_inside_their_field() {
+    let formats = [
+        AccessFormat::Json,
+        AccessFormat::Ecs,
+        AccessFormat::Logfmt,
+        AccessFormat::Common,
+        AccessFormat::Combined,
+    ];
+    for format in formats {
+        let line = line(format, HOSTILE);
+        let body = line.strip_suffix('\n').unwrap();
+        assert!(!body.contains(char::is_control), "{format:?}: {line:?}");
+    }
+    assert_eq!(
+        line(AccessFormat::Combined, HOSTILE),
+        "192.0.2.7 - - [22/Nov/2026:17:41:00 +0000] \
+         \"GET /\\x0d\\x0a200 \\\"GET\\\" \\x1b[31m\\\\\\xff?x=\\x0d\\x0a HTTP/1.1\" 200 42 \
+         \"=\" \"\\\" 200 - \\\"\\x0a{\\\"a\\\":1}\\xc2\\x9b0m\"\n",
+    );
+}
+
+#[test]
+fn json_lines_are_json() {
+    for format in [AccessFormat::Json, AccessFormat::Ecs] {
+        for texts in [TAME, HOSTILE, Texts::default()] {
+            let line = line(format, texts);
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert!(value.is_object());
+        }
+    }
+    let value: serde_json::Value = serde_json::from_str(&line(AccessFormat::Ecs, HOSTILE)).unwrap();
+    assert_eq!(value["url.path"], "/\r\n200 \"GET\" \u{1b}[31m\\\u{fffd}");
+    assert_eq!(value["event.duration"], 12_345_000);
+}
+
+#[test]
+fn redaction_sees_through_encoding_and_case() {
+    let table: [(&[u8], &str); 7] = [
+        (b"", ""),
+        (b"token=1", "token=<redacted>"),
+        (b"TOKEN=1&x=2", "TOKEN=<redacted>&x=2"),
+        (b"%54ok%65n=1;x=2", "%54ok%65n=<redacted>;x=2"),
+        (b"token", "token"),
+        (b"tokens=1&=token&%", "tokens=1&=token&%"),
+        (b"&&token=a=b&", "&&token=<redacted>&"),
+    ];
+    for (query, expected) in table {
+        let mut out = Vec::new();
+        redact_query(query, &["token".into()], &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

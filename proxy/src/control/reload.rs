@@ -1,0 +1,161 @@
+//! File to configuration to change list to snapshot; or problems, and nothing has changed.
+
+use std::{sync::Arc, time::Duration};
+
+use gnomon_config::{
+    Config,
+    change::{self, Change, Effect},
+    model::{AccessFormat, Admin},
+};
+
+use super::{
+    Control,
+    api::{Diff, Done, Kind, Refused, ReloadStatus},
+    logs,
+    resolve::{self, Answers},
+};
+use crate::{boot::Load, clock};
+
+impl Control {
+    /// What a reload would change. Changes nothing.
+    pub(crate) fn diff(&self) -> Result<Diff, Refused> {
+        let new = read(&self.load)?.config;
+        let old = self.state().config.clone();
+        Ok(difference(&old, &new))
+    }
+
+    /// Takes the configuration over anew, if it may be believed.
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<Done, Refused> {
+        // One after the other: the later reads the file later.
+        let _turn = self.reloading.lock().await;
+        let result = self.reload_once().await;
+        let (ok, detail) = match &result {
+            Ok(done) => (true, done.changes.clone()),
+            Err(refused) => (false, vec![refused.to_string()]),
+        };
+        let time_seconds = clock::wall().as_secs_f64();
+        self.state().last_reload = Some(ReloadStatus { ok, time_seconds, detail });
+        match &result {
+            Ok(done) if done.changes.is_empty() => {
+                tracing::info!("reload: nothing has changed");
+            }
+            Ok(done) => {
+                let (changes, generation) = (done.changes.join("; "), done.generation);
+                tracing::info!(changes, generation, "reload: taken over");
+            }
+            Err(refused) => {
+                tracing::error!(error = %refused, "reload: refused; the old configuration stays");
+            }
+        }
+        result
+    }
+
+    async fn reload_once(self: &Arc<Self>) -> Result<Done, Refused> {
+        if self.is_stopping() {
+            return Err(Refused::new(Kind::State, "the proxy is stopping"));
+        }
+        let loaded = read(&self.load)?;
+        let old = self.state().config.clone();
+        let Diff { changes, restart } = difference(&old, &loaded.config);
+        let mut warnings: Vec<String> = loaded.warnings.iter().map(|w| w.message.clone()).collect();
+        warnings.extend(restart);
+        if changes.is_empty() {
+            let generation = self.state().generation;
+            return Ok(Done { ok: true, generation, warnings, ..Done::default() });
+        }
+        let config = keep_fixed(&old, loaded.config);
+        check_sinks(&config)?;
+        let answers = self.resolve_new(&config).await?;
+        let generation = {
+            let mut state = self.state();
+            warnings.extend(state.take_config(config, answers)?);
+            state.publish(&self.shared.publisher)
+        };
+        if let Err(refused) = self.follow_config() {
+            warnings.push(refused.to_string());
+        }
+        let (acknowledged_ms, cores_missing) = self.acknowledged(generation).await;
+        Ok(Done { ok: true, changes, warnings, generation, acknowledged_ms, cores_missing })
+    }
+
+    /// Looks up the names that are new; each must resolve.
+    async fn resolve_new(&self, config: &Config) -> Result<Answers, Refused> {
+        let mut names = resolve::targets(config);
+        names.retain(|name| !self.state().resolved.contains_key(name));
+        let answers = resolve::look_up(names).await;
+        for ((name, port), answer) in &answers {
+            if let Err(error) = answer {
+                let error = format!("`{name}:{port}` cannot be resolved: {error}");
+                return Err(Refused::new(Kind::Config, error)
+                    .help("a name that is new must resolve; the old configuration stays"));
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Waits until every core uses `generation`: for how many milliseconds, and which do not.
+    pub(crate) async fn acknowledged(&self, generation: u64) -> (f64, Vec<usize>) {
+        let begun = clock::now();
+        loop {
+            let cores = self.shared.cores.iter().enumerate();
+            let missing: Vec<usize> = cores
+                .filter(|(_, core)| core.generation.read() < generation && core.stopped.read() == 0)
+                .map(|(index, _)| index)
+                .collect();
+            let waited = begun.elapsed();
+            if missing.is_empty() || waited >= PATIENCE {
+                if !missing.is_empty() {
+                    tracing::warn!(?missing, generation, "cores have not taken a change over");
+                }
+                return (waited.as_secs_f64() * 1000.0, missing);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+fn read(load: &Load) -> Result<gnomon_config::Loaded, Refused> {
+    load().map_err(|problems| {
+        Refused::new(Kind::Config, problems.render(false))
+            .help("`gnomon check` shows the same; the old configuration stays")
+    })
+}
+
+pub(crate) fn unwritable(key: &str, error: &std::io::Error) -> Refused {
+    Refused::new(Kind::Machine, format!("`{key}` cannot be written: {error}"))
+        .help("the folder must exist and belong to the proxy's user")
+}
+
+/// Whether both logs could be written.
+pub(crate) fn check_sinks(config: &Config) -> Result<(), Refused> {
+    let log = logs::open(&config.log.to).map_err(|error| unwritable("log.to", &error));
+    drop(log?);
+    if config.access_log.format != AccessFormat::Off {
+        let log = logs::open(&config.access_log.to);
+        drop(log.map_err(|error| unwritable("access_log.to", &error))?);
+    }
+    Ok(())
+}
+
+/// The new configuration with the old values of what only a restart changes.
+fn keep_fixed(old: &Config, new: Config) -> Config {
+    Config {
+        runtime: old.runtime.clone(),
+        state: old.state.clone(),
+        admin: Admin { read_only: new.admin.read_only, ..old.admin.clone() },
+        ..new
+    }
+}
+
+/// What `new` would change.
+fn difference(old: &Config, new: &Config) -> Diff {
+    let (hot, restart): (Vec<Change>, Vec<Change>) =
+        change::diff(old, new).into_iter().partition(|change| change.effect == Effect::Hot);
+    let lines = |changes: &[Change]| changes.iter().map(Change::to_string).collect();
+    Diff { changes: lines(&hot), restart: lines(&restart) }
+}
+
+/// How long a core may take; it looks at every request and every 50 ms.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks at the cores' cells.
+const LOOK: Duration = Duration::from_millis(1);

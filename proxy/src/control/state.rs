@@ -1,0 +1,315 @@
+//! The single owner of all that a snapshot is made from.
+//!
+//! Everything here is plain and synchronous: who holds the state acts, publishes and lets go.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use gnomon_config::{
+    Config,
+    model::{Endpoint, Name, UpstreamIx, Version, VersionIx},
+};
+use gnomon_policy::{
+    SplitState, balance,
+    table::{Availability, Table},
+};
+
+use super::{
+    api::{Kind, Refused, ReloadStatus},
+    listeners::{self, Bound},
+    registry::{EndpointKey, Registry, VersionKey},
+    resolve::{Answers, Resolved},
+    splits::{self, Verb},
+};
+use crate::snapshot::{Address, EndpointView, Phase, Publisher, Snapshot, VersionView};
+
+/// All that a snapshot is made from.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) config: Arc<Config>,
+    /// How each upstream's traffic is shared now, by its name.
+    pub(crate) splits: BTreeMap<Name, SplitState>,
+    pub(crate) registry: Registry,
+    pub(crate) listeners: Vec<Bound>,
+    pub(crate) last_listener_id: u64,
+    pub(crate) resolved: Resolved,
+    pub(crate) phase: Phase,
+    pub(crate) generation: u64,
+    pub(crate) last_reload: Option<ReloadStatus>,
+    /// Whether something has changed that is to be published at the next tick.
+    pub(crate) is_stale: bool,
+    /// The configuration's routes and the splits, compiled.
+    table: Arc<Table>,
+    /// Replaced snapshots that a core may hold still.
+    retired: Vec<Arc<Snapshot>>,
+}
+
+impl State {
+    pub(crate) fn new(
+        config: Config,
+        cores: usize,
+        listeners: Vec<Bound>,
+        last_listener_id: u64,
+        answers: Answers,
+    ) -> Result<Self, Refused> {
+        let splits: BTreeMap<Name, SplitState> = config
+            .upstreams
+            .iter()
+            .map(|upstream| (upstream.name.clone(), SplitState::of(upstream)))
+            .collect();
+        let config = Arc::new(config);
+        let mut state = Self {
+            table: compile(&config, &splits)?,
+            config,
+            splits,
+            registry: Registry::new(cores),
+            listeners,
+            last_listener_id,
+            resolved: Resolved::new(),
+            phase: Phase::Serving,
+            generation: 0,
+            last_reload: None,
+            is_stale: false,
+            retired: Vec::new(),
+        };
+        state.take_answers(answers);
+        Ok(state)
+    }
+
+    /// Takes look-ups over. A name that could not be resolved keeps its last good addresses.
+    /// Says whether any changed.
+    pub(crate) fn take_answers(&mut self, answers: Answers) -> bool {
+        let mut changed = false;
+        for (target, answer) in answers {
+            let (name, port) = (&target.0, target.1);
+            match answer {
+                Ok(addresses) if self.resolved.get(&target) == Some(&addresses) => {}
+                Ok(addresses) => {
+                    tracing::info!(%name, port, ?addresses, "an origin's name is resolved");
+                    self.resolved.insert(target, addresses);
+                    changed = true;
+                }
+                Err(error) if self.resolved.contains_key(&target) => {
+                    tracing::warn!(%name, port, error, "not resolved; its last addresses stay");
+                }
+                Err(error) => {
+                    tracing::warn!(%name, port, error, "not resolved; it has no endpoint until then");
+                }
+            }
+        }
+        changed
+    }
+
+    /// Takes a new configuration over: compiles it, then binds its listeners. After a refusal
+    /// nothing has changed. Gives back what is to be said beside.
+    pub(crate) fn take_config(
+        &mut self,
+        config: Config,
+        answers: Answers,
+    ) -> Result<Vec<String>, Refused> {
+        let (splits, remarks) = splits::carry(&self.config, &config, &self.splits);
+        let config = Arc::new(config);
+        let table = compile(&config, &splits)?;
+        let (wanted, have, cores) = (&config.listeners, &self.listeners, self.registry.cores());
+        let bound = listeners::bind_all(wanted, have, cores, &mut self.last_listener_id)?;
+        let stays = |old: &Bound| bound.iter().any(|new| new.id == old.id);
+        listeners::unlink(self.listeners.iter().filter(|old| !stays(old)));
+        (self.config, self.splits, self.table, self.listeners) = (config, splits, table, bound);
+        let wanted = super::resolve::targets(&self.config);
+        self.resolved.retain(|target, _| wanted.contains(target));
+        self.take_answers(answers);
+        Ok(remarks)
+    }
+
+    /// Applies a verb to an upstream's split; what changed, one line each.
+    pub(crate) fn act(&mut self, name: &str, verb: &Verb) -> Result<Vec<String>, Refused> {
+        let config = self.config.clone();
+        let upstream = config.upstreams.iter().find(|upstream| *upstream.name == *name);
+        let Some(upstream) = upstream else {
+            let names: Vec<&str> = config.upstreams.iter().map(|u| &*u.name).collect();
+            let refused = Refused::new(Kind::Unknown, format!("there is no upstream `{name}`"));
+            return Err(refused.help(format!("there are: {}", names.join(", "))));
+        };
+        let mut splits = self.splits.clone();
+        let split = splits.entry(upstream.name.clone());
+        let split = split.or_insert_with(|| SplitState::of(upstream));
+        let changes = splits::apply(verb, upstream, split)?;
+        if !changes.is_empty() {
+            self.table = compile(&config, &splits)?;
+            self.splits = splits;
+        }
+        Ok(changes)
+    }
+
+    /// The snapshot of what is now, of the next generation.
+    pub(crate) fn build(&mut self) -> Snapshot {
+        self.generation += 1;
+        let config = self.config.clone();
+        let mut snapshot = Snapshot {
+            generation: self.generation,
+            phase: self.phase,
+            table: self.table.clone(),
+            availability: Availability::of(&config),
+            listeners: self.listeners.iter().map(Bound::view).collect(),
+            versions: Vec::new(),
+            first_version: Vec::new(),
+            endpoints: Vec::new(),
+            config: config.clone(),
+        };
+        for (upstream, upstream_ix) in config.upstreams.iter().zip(0..) {
+            snapshot.first_version.push(snapshot.versions.len());
+            for (version, version_ix) in upstream.versions.iter().zip(0..) {
+                let key =
+                    VersionKey { upstream: upstream.name.clone(), version: version.name.clone() };
+                let available = self.add_version(&key, version, &mut snapshot);
+                let (upstream, version) = (UpstreamIx(upstream_ix), VersionIx(version_ix));
+                snapshot.availability.set(upstream, version, available);
+            }
+        }
+        self.prune();
+        snapshot
+    }
+
+    /// Publishes what is now and says under which generation.
+    pub(crate) fn publish(&mut self, publisher: &Publisher) -> u64 {
+        let snapshot = self.build();
+        self.is_stale = false;
+        self.retired.push(publisher.publish(snapshot));
+        self.free();
+        self.generation
+    }
+
+    /// Frees the replaced snapshots that no core holds any more.
+    pub(crate) fn free(&mut self) {
+        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+    }
+
+    /// Replaced snapshots that a core holds still.
+    #[cfg(test)]
+    pub(crate) fn retired(&self) -> usize {
+        self.retired.len()
+    }
+
+    /// Ejects and forgives, in every version. What changed.
+    pub(crate) fn tick(&mut self, now: Duration) -> Vec<(EndpointKey, Option<Duration>)> {
+        let mut changed = Vec::new();
+        for upstream in &self.config.upstreams {
+            for version in &upstream.versions {
+                let key =
+                    VersionKey { upstream: upstream.name.clone(), version: version.name.clone() };
+                changed.extend(self.registry.tick(&key, &upstream.eject, now));
+            }
+        }
+        changed
+    }
+
+    /// The addresses of a version and what `Host` says for each, without repetition.
+    pub(crate) fn endpoints(&self, version: &Version) -> Vec<(Address, Arc<str>)> {
+        let mut seen = HashSet::new();
+        let mut all = Vec::new();
+        for endpoint in &version.endpoints {
+            match endpoint {
+                Endpoint::Tcp(address) => {
+                    all.push((Address::Tcp(*address), address.to_string().into()));
+                }
+                Endpoint::Unix(path) => all.push((Address::Unix(path.clone()), "localhost".into())),
+                Endpoint::Name(name, port) => {
+                    let addresses = self.resolved.get(&(name.clone(), *port));
+                    let authority: Arc<str> = format!("{name}:{port}").into();
+                    let addresses = addresses.into_iter().flatten();
+                    all.extend(addresses.map(|a| (Address::Tcp(*a), authority.clone())));
+                }
+            }
+        }
+        all.retain(|(address, _)| seen.insert(address.clone()));
+        all
+    }
+
+    /// Whether any name has never been resolved.
+    pub(crate) fn is_name_missing(&self) -> bool {
+        super::resolve::targets(&self.config).iter().any(|name| !self.resolved.contains_key(name))
+    }
+
+    /// Adds a version to `snapshot`; whether it has an endpoint that may be used.
+    fn add_version(
+        &mut self,
+        key: &VersionKey,
+        version: &Version,
+        snapshot: &mut Snapshot,
+    ) -> bool {
+        let endpoints = self.endpoints(version);
+        let addresses: Vec<Address> =
+            endpoints.iter().map(|(address, _)| address.clone()).collect();
+        self.registry.admit(key, &addresses);
+        let start = snapshot.endpoints.len();
+        let mut any = false;
+        for (address, authority) in endpoints {
+            let key = EndpointKey { version: key.clone(), address };
+            let Some(entry) = self.registry.endpoint(&key) else { continue };
+            let available = self.registry.is_available(&key);
+            any |= available;
+            snapshot.endpoints.push(EndpointView {
+                id: entry.id,
+                seed: seed(&key.address),
+                address: key.address,
+                authority,
+                available,
+                cells: entry.cells.clone(),
+            });
+        }
+        let cells = self.registry.version(key).map(|entry| entry.cells.clone());
+        snapshot.versions.push(VersionView {
+            endpoints: start..snapshot.endpoints.len(),
+            cells: cells.unwrap_or_default(),
+        });
+        any
+    }
+
+    fn prune(&mut self) {
+        if !self.registry.is_crowded() {
+            return;
+        }
+        let (mut versions, mut endpoints) = (HashSet::new(), HashSet::new());
+        for upstream in &self.config.upstreams {
+            for version in &upstream.versions {
+                let key =
+                    VersionKey { upstream: upstream.name.clone(), version: version.name.clone() };
+                for (address, _) in self.endpoints(version) {
+                    endpoints.insert(EndpointKey { version: key.clone(), address });
+                }
+                versions.insert(key);
+            }
+        }
+        self.registry.keep(&versions, &endpoints);
+    }
+}
+
+/// Compiles the routes of a configuration, with the splits as they are now.
+fn compile(
+    config: &Arc<Config>,
+    splits: &BTreeMap<Name, SplitState>,
+) -> Result<Arc<Table>, Refused> {
+    let states: Vec<SplitState> = config
+        .upstreams
+        .iter()
+        .map(|upstream| {
+            let kept = splits.get(&upstream.name).cloned();
+            kept.unwrap_or_else(|| SplitState::of(upstream))
+        })
+        .collect();
+    let table = Table::compile(config.clone(), &states);
+    table.map(Arc::new).map_err(|bad| Refused::new(Kind::Config, bad.to_string()))
+}
+
+fn seed(address: &Address) -> u64 {
+    balance::seed(&match address {
+        Address::Tcp(address) => Endpoint::Tcp(*address),
+        Address::Unix(path) => Endpoint::Unix(path.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

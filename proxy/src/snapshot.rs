@@ -1,0 +1,143 @@
+//! All that a worker may know of the outside, immutable, and the one way it gets there.
+//!
+//! Control builds a [`Snapshot`] and publishes it; a worker notices the new generation at its next
+//! request or tick, takes it over, and writes the generation back into its cells. It is pulled:
+//! no core is ever woken for it. An exchange ends under the snapshot it began with.
+
+use std::{
+    net::SocketAddr,
+    ops::Range,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use gnomon_config::{Config, model::Listener};
+use gnomon_policy::table::{Availability, Table};
+
+use crate::cells::{EndpointCells, VersionCells};
+
+/// What the process as a whole is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Serving.
+    Serving,
+    /// Finishing: no new connections, replies say `Connection: close`, idle connections close.
+    Draining,
+    /// Over: whatever is still open is shut down.
+    Closing,
+}
+
+/// All that a worker may know of the outside.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Rises with every snapshot published.
+    pub generation: u64,
+    /// What the process as a whole is doing.
+    pub phase: Phase,
+    /// The configuration it was made from.
+    pub config: Arc<Config>,
+    /// Its compiled routes and splits.
+    pub table: Arc<Table>,
+    /// Which versions have an endpoint that may be used.
+    pub availability: Availability,
+    /// Bound listeners.
+    pub listeners: Vec<ListenerView>,
+    /// Versions of all upstreams, flat, in the order of the configuration.
+    pub versions: Vec<VersionView>,
+    /// Index in `versions` of each upstream's first version.
+    pub first_version: Vec<usize>,
+    /// Endpoints of all versions, flat; a version's are adjacent.
+    pub endpoints: Vec<EndpointView>,
+}
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct ListenerView {
+    /// Stays the same over reloads, for as long as the address is bound.
+    pub id: u64,
+    /// Its configuration.
+    pub config: Listener,
+    /// One listening socket for each core. A unix socket is one and the same, duplicated. Held by
+    /// control and by the core that accepts on it: an exchange that lives on must not keep open a
+    /// listener that nobody serves.
+    pub sockets: Vec<Weak<OwnedFd>>,
+    /// The port bound, for TCP: what the kernel chose where port 0 was asked for.
+    pub local: Option<SocketAddr>,
+}
+
+/// A version as a worker sees it.
+#[derive(Debug)]
+pub struct VersionView {
+    /// Its endpoints, in [`Snapshot::endpoints`].
+    pub endpoints: Range<usize>,
+    /// Its counters, one block per core.
+    pub cells: Vec<Arc<VersionCells>>,
+}
+
+/// An endpoint as a worker sees it.
+#[derive(Debug)]
+pub struct EndpointView {
+    /// Stays the same over reloads for the same address in the same version; pools go by it.
+    pub id: u64,
+    /// Where it is.
+    pub address: Address,
+    /// What the `Host` field says under `host = "endpoint"`: name and port as configured.
+    pub authority: Arc<str>,
+    /// Stable seed for rendezvous hashing, from the address.
+    pub seed: u64,
+    /// Whether health checks and ejection let it be used.
+    pub available: bool,
+    /// Its counters, one block per core.
+    pub cells: Vec<Arc<EndpointCells>>,
+}
+
+/// Where an endpoint is: resolved, ready to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// Over TCP.
+    Tcp(SocketAddr),
+    /// Over a unix socket.
+    Unix(PathBuf),
+}
+
+/// Where the current snapshot is kept.
+#[derive(Debug)]
+pub struct Publisher {
+    generation: AtomicU64,
+    current: Mutex<Arc<Snapshot>>,
+}
+
+impl Publisher {
+    /// Starts with `first`.
+    #[must_use]
+    pub fn new(first: Snapshot) -> Self {
+        Self { generation: AtomicU64::new(first.generation), current: Mutex::new(Arc::new(first)) }
+    }
+
+    /// Publishes `next`, whose generation must be greater than any before, and gives back the
+    /// snapshot it replaces. Called by control alone, which keeps the old one until every core
+    /// has let go of it, so that no core pays for freeing it.
+    pub fn publish(&self, next: Snapshot) -> Arc<Snapshot> {
+        let generation = next.generation;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *current, Arc::new(next));
+        self.generation.store(generation, Ordering::Release);
+        old
+    }
+
+    /// The newest generation: one load, cheap enough for every request.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The newest snapshot. Takes a lock: only for when the generation has changed.
+    #[must_use]
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,229 @@
+//! One core's world: what it owns, how it starts, how it takes over a snapshot.
+//!
+//! A worker shares nothing but what it was given in its [`Setup`]: it reads snapshots, and writes
+//! its own cells and its own end of the log's ring. No core waits for another.
+
+mod accept;
+mod answer;
+mod buffers;
+mod client;
+mod date;
+mod deadline;
+mod exchange;
+mod flow;
+mod identity;
+mod origin;
+mod outgoing;
+mod record;
+mod relay;
+mod runtime;
+mod tick;
+mod tunnel;
+mod upload;
+mod view;
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use gnomon_config::model;
+use gnomon_policy::Luck;
+use gnomon_sys::affinity;
+use gnomon_wire::{RequestHead, ResponseHead};
+
+use self::{
+    accept::Door, buffers::Buffers, date::Date, deadline::Deadlines, identity::Identities,
+    view::View,
+};
+use crate::{boot::Shared, cells::CoreCells};
+
+/// What a worker is given at its start.
+pub(crate) struct Setup {
+    /// Its index, from 0; its place in every list that is per core.
+    pub(crate) index: usize,
+    /// The core to be pinned to, if any.
+    pub(crate) cpu: Option<usize>,
+    /// What it shares with control.
+    pub(crate) shared: Arc<Shared>,
+    /// Its end of the access log's ring.
+    pub(crate) log: rtrb::Producer<u8>,
+    /// Threads and rings.
+    pub(crate) runtime: model::Runtime,
+    /// Seed of its luck; logged by whoever chose it.
+    pub(crate) seed: [u8; 32],
+    /// Called once with the driver's description, or with why there is none.
+    pub(crate) report: crossbeam_channel::Sender<Result<String, String>>,
+}
+
+/// Runs a worker on the calling thread until it has drained after [`Phase::Draining`] or
+/// [`Phase::Closing`]; then says so in its cells and parks for good.
+///
+/// The runtime is never dropped: tasks that are still suspended hold operations the kernel may
+/// still complete. The process ends instead.
+///
+/// [`Phase::Draining`]: crate::snapshot::Phase::Draining
+/// [`Phase::Closing`]: crate::snapshot::Phase::Closing
+pub(crate) fn run(setup: Setup) {
+    let pinned = setup.cpu.map(|cpu| (cpu, affinity::pin_to(cpu)));
+    let engine = match runtime::build(&setup.runtime) {
+        Ok(engine) => engine,
+        Err(why) => {
+            let _ = setup.report.send(Err(why));
+            return;
+        }
+    };
+    let place = match pinned {
+        Some((cpu, true)) => format!(", pinned to core {cpu}"),
+        Some((cpu, false)) => format!(", could not be pinned to core {cpu}"),
+        None => String::new(),
+    };
+    let _ = setup.report.send(Ok(format!("{}{place}", engine.description)));
+    let mut runtime = std::mem::ManuallyDrop::new(engine.runtime);
+    runtime.block_on(async move {
+        let worker = Worker::new(setup);
+        tick::follow_listeners(&worker);
+        worker.cells.ready.set(1);
+        tick::run(worker).await;
+    });
+}
+
+/// One core's world.
+pub(crate) struct Worker {
+    index: usize,
+    shared: Arc<Shared>,
+    cells: Arc<CoreCells>,
+    view: RefCell<Rc<View>>,
+    generation: Cell<u64>,
+    deadlines: Rc<Deadlines>,
+    buffers: Rc<Buffers>,
+    doors: RefCell<Vec<Rc<Door>>>,
+    /// Whether a door waits for a connection to end.
+    paused: Cell<bool>,
+    /// Tasks that serve a door, closed ones included until they have let go of its socket.
+    acceptors: Cell<usize>,
+    #[expect(clippy::vec_box, reason = "rented one by one, and moving a head is not free")]
+    heads: RefCell<Vec<Box<Heads>>>,
+    /// Heads are written here first, then copied to where they go; never held over an await.
+    scratch: RefCell<Vec<u8>>,
+    luck: RefCell<Luck>,
+    /// Cursor of round-robin balancing.
+    turn: Cell<usize>,
+    identities: Identities,
+    date: Date,
+    log: RefCell<rtrb::Producer<u8>>,
+}
+
+/// Room for one exchange's parsed heads, used again and again.
+#[derive(Default)]
+pub(crate) struct Heads {
+    pub(crate) request: RequestHead,
+    pub(crate) reply: ResponseHead,
+}
+
+/// Parsed-head rooms kept for later; 1024 of them are some 5 MiB.
+const HEADS_SPARE: usize = 1024;
+
+impl Worker {
+    fn new(setup: Setup) -> Rc<Self> {
+        let cells = Arc::clone(&setup.shared.cores[setup.index]);
+        let snapshot = setup.shared.publisher.current();
+        let generation = snapshot.generation;
+        let view = View::of(snapshot, setup.index, &cells, None);
+        cells.generation.set(generation);
+        let mut luck = Luck::from_seed(setup.seed);
+        Rc::new(Self {
+            index: setup.index,
+            view: RefCell::new(Rc::new(view)),
+            generation: Cell::new(generation),
+            deadlines: Deadlines::new(),
+            buffers: Buffers::new(Arc::clone(&cells)),
+            doors: RefCell::default(),
+            paused: Cell::new(false),
+            acceptors: Cell::new(0),
+            heads: RefCell::default(),
+            scratch: RefCell::default(),
+            identities: Identities::new(luck.draw()),
+            luck: RefCell::new(luck),
+            turn: Cell::new(setup.index),
+            date: Date::new(),
+            log: RefCell::new(setup.log),
+            shared: setup.shared,
+            cells,
+        })
+    }
+
+    /// The current view. An exchange takes it once and keeps it to its end.
+    fn view(&self) -> Rc<View> {
+        Rc::clone(&self.view.borrow())
+    }
+
+    /// Takes over a newer snapshot, if there is one: one load if not.
+    fn refresh(self: &Rc<Self>) {
+        if self.shared.publisher.generation() != self.generation.get() {
+            self.take_over();
+        }
+    }
+
+    #[cold]
+    fn take_over(self: &Rc<Self>) {
+        let snapshot = self.shared.publisher.current();
+        let generation = snapshot.generation;
+        let before = self.view();
+        let view = Rc::new(View::of(snapshot, self.index, &self.cells, Some(&before)));
+        for origin in &before.origins {
+            if !view.origins.iter().any(|kept| Rc::ptr_eq(kept, origin)) {
+                origin.retire();
+            }
+        }
+        *self.view.borrow_mut() = view;
+        self.generation.set(generation);
+        tick::follow_listeners(self);
+        self.resume_accepting();
+        self.cells.generation.set(generation);
+    }
+
+    /// Whether this core has as many client connections as it may.
+    fn is_full(&self) -> bool {
+        let most = u64::from(self.view.borrow().connections_max);
+        self.cells.connections.read() >= most
+    }
+
+    /// Whether a door may go on; if not, it is told when that may have changed.
+    fn has_room(&self) -> bool {
+        let is_full = self.is_full();
+        if is_full {
+            self.paused.set(true);
+        }
+        !is_full
+    }
+
+    /// There may be room again for doors that had to pause.
+    fn resume_accepting(&self) {
+        if !self.paused.replace(false) {
+            return;
+        }
+        for door in self.doors.borrow().iter() {
+            door.knock();
+        }
+    }
+
+    fn reap_origins(&self, all: bool) {
+        let now = self.deadlines.now();
+        for origin in &self.view().origins {
+            origin.reap(now, all);
+        }
+    }
+
+    fn rent_heads(&self) -> Box<Heads> {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn return_heads(&self, heads: Box<Heads>) {
+        let mut spare = self.heads.borrow_mut();
+        if spare.len() < HEADS_SPARE {
+            spare.push(heads);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! A client connection: read a head, serve the exchange, repeat or close.
+
+use std::{net::IpAddr, rc::Rc};
+
+use gnomon_config::model::Listener;
+use gnomon_sys::{duplex::Duplex, socket};
+use gnomon_wire::{HeadLimits, Progress, Reject, RequestHead};
+
+use std::os::fd::AsRawFd;
+
+use super::{
+    Worker, answer,
+    buffers::{Buffer, Size},
+    deadline::{Deadline, Ticks},
+    exchange,
+    record::Entry,
+};
+use crate::failure::{Failure, Kind, Stage};
+
+/// Bytes read and thrown away before a connection with unread input is closed: closing at once
+/// would reset it, and the reset may overtake our last answer.
+const LINGER_BYTES: usize = 1 << 20;
+
+/// How long that may take.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// How long a silent client's buffer is held: two turns of the wheel.
+const NAP: Ticks = Ticks::exactly(2);
+
+/// The same for one that has yet to speak: a second, in which a drain spares it, since its first
+/// request may be on the way.
+const FIRST_NAP: Ticks = Ticks::exactly(20);
+
+/// What a cancelled read ends with.
+const ECANCELED: i32 = 125;
+
+/// A client connection. The deadline comes first: it lets go of the descriptor before the socket
+/// is dropped.
+pub(super) struct Client {
+    pub(super) deadline: Deadline,
+    pub(super) stream: Duplex,
+    /// What has been read and not yet used; none while idle.
+    pub(super) inbox: Option<Buffer>,
+    pub(super) peer: Peer,
+    pub(super) listener: Rc<Listener>,
+    /// Requests read so far.
+    pub(super) requests: u32,
+}
+
+/// Who is at the other end.
+pub(super) struct Peer {
+    pub(super) ip: IpAddr,
+    /// Whether its forwarding and tracing fields are believed.
+    pub(super) is_trusted: bool,
+    text: [u8; 45],
+    text_length: usize,
+}
+
+/// What happens to the connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The next request.
+    Again,
+    /// Close, but let the client read what it was sent.
+    Linger,
+    /// Close at once: the reply is cut short, or there is nobody to read it.
+    Drop,
+}
+
+/// How waiting for a head ended.
+enum Head {
+    /// It fills so many bytes of the inbox.
+    Read(usize),
+    /// The client went away, or was idle for too long: nothing is owed.
+    Gone,
+    /// It can never become a request, or did not in time.
+    Refused(Failure),
+}
+
+impl Client {
+    pub(super) fn new(
+        deadline: Deadline,
+        stream: Duplex,
+        peer: Peer,
+        listener: Rc<Listener>,
+    ) -> Self {
+        Self { deadline, stream, inbox: None, peer, listener, requests: 0 }
+    }
+}
+
+impl Peer {
+    pub(super) fn new(ip: IpAddr, listener: &Listener) -> Self {
+        let mut text = [0; 45];
+        let shown = ip.to_string();
+        let text_length = shown.len().min(text.len());
+        text[..text_length].copy_from_slice(&shown.as_bytes()[..text_length]);
+        let is_trusted = listener.trusted.iter().any(|network| network.contains(&ip));
+        Self { ip, is_trusted, text, text_length }
+    }
+
+    /// Its address as text.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text[..self.text_length]
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(worker: Rc<Worker>, mut client: Client) {
+    let next = loop {
+        if !wait_for_bytes(&worker, &mut client).await {
+            break Next::Drop;
+        }
+        let mut heads = worker.rent_heads();
+        heads.request.clear();
+        let next = match read_head(&worker, &mut client, &mut heads.request).await {
+            Head::Read(length) => {
+                client.requests = client.requests.saturating_add(1);
+                exchange::serve(&worker, &mut client, &mut heads, length).await
+            }
+            Head::Gone => Next::Drop,
+            Head::Refused(failure) => refuse(&worker, &client, failure).await,
+        };
+        worker.return_heads(heads);
+        if next != Next::Again {
+            break next;
+        }
+    };
+    if next == Next::Linger {
+        linger(&worker, &mut client).await;
+    }
+}
+
+/// Waits for the first bytes of a request. `false` if none will come.
+///
+/// Most clients that speak again do so at once, and to read costs less than to ask for readiness
+/// and then to read (8 % of a small exchange). So a buffer is held for a moment; a client that
+/// stays silent longer is waited for without.
+async fn wait_for_bytes(worker: &Rc<Worker>, client: &mut Client) -> bool {
+    if client.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()) {
+        return true;
+    }
+    let view = worker.view();
+    if view.is_draining() && client.requests > 0 {
+        return false;
+    }
+    let mut inbox = client.inbox.take().unwrap_or_else(|| worker.buffers.rent(Size::Small));
+    inbox.clear();
+    let is_first = client.requests == 0;
+    let deadline = &client.deadline;
+    let nap = if is_first { deadline.arm_first_nap(FIRST_NAP) } else { deadline.arm_nap(NAP) };
+    let mut read = inbox.fill_until(&client.stream, usize::MAX, nap).await;
+    if matches!(&read, Err(error) if error.raw_os_error() == Some(ECANCELED)) {
+        drop(inbox);
+        // A connection that has never spoken gets no longer than a head may take.
+        let patience = view.default_patience;
+        if worker.view().is_draining() {
+            return false;
+        }
+        deadline.arm_idle(if is_first { patience.header } else { patience.idle });
+        if client.stream.readable().await.is_err() || client.deadline.fired() {
+            return false;
+        }
+        inbox = worker.buffers.rent(Size::Small);
+        read = inbox.fill(&client.stream, usize::MAX).await;
+    }
+    client.inbox = Some(inbox);
+    matches!(read, Ok(count) if count > 0)
+}
+
+async fn read_head(worker: &Rc<Worker>, client: &mut Client, head: &mut RequestHead) -> Head {
+    let limits = &worker.view().snapshot.config.limits;
+    let limits = HeadLimits {
+        bytes: limits.header_bytes as usize,
+        line_bytes: limits.request_line_bytes as usize,
+        fields: usize::from(limits.headers),
+        connect: client.listener.connect,
+        ..HeadLimits::REQUEST
+    };
+    // From the head's first byte to its last, however slowly they come.
+    client.deadline.arm_reading(worker.view().default_patience.header);
+    let Some(inbox) = &mut client.inbox else { return Head::Gone };
+    loop {
+        match head.read(inbox.data(), &limits) {
+            Ok(Progress::Done(length)) => {
+                client.deadline.disarm();
+                return Head::Read(length);
+            }
+            Ok(Progress::More) => {}
+            Err(reject) => return Head::Refused(malformed(reject)),
+        }
+        inbox.make_room();
+        match inbox.fill(&client.stream, usize::MAX).await {
+            Ok(0) | Err(_) if client.deadline.fired() => {
+                return if RequestHead::is_begun(inbox.data()) {
+                    Head::Refused(Failure::client(Stage::Request, Kind::Timeout))
+                } else {
+                    Head::Gone
+                };
+            }
+            Ok(0) if RequestHead::is_begun(inbox.data()) => {
+                return Head::Refused(Failure::client(Stage::Request, Kind::Gone));
+            }
+            Ok(0) | Err(_) => return Head::Gone,
+            Ok(_) => {}
+        }
+    }
+}
+
+const fn malformed(reject: Reject) -> Failure {
+    Failure::client(Stage::Request, Kind::Malformed(reject))
+}
+
+/// Answers what never became a request; the connection ends with it.
+async fn refuse(worker: &Rc<Worker>, client: &Client, failure: Failure) -> Next {
+    worker.cells.rejects.add(1);
+    let view = worker.view();
+    let mut entry = Entry::open(worker);
+    entry.failed(failure);
+    entry.answered(failure.status());
+    let answer = answer::of_failure(worker, &failure);
+    let sent = answer::send(client, answer, view.default_patience.body).await;
+    entry.close_refused(worker, &view, &client.peer);
+    if sent { Next::Linger } else { Next::Drop }
+}
+
+/// Says that nothing more will come, and reads on until the client has seen it and closed.
+async fn linger(worker: &Rc<Worker>, client: &mut Client) {
+    client.inbox = None;
+    socket::shut_write(client.stream.as_raw_fd());
+    client.deadline.arm(Ticks::of(LINGER));
+    let mut waste = worker.buffers.rent(Size::Small);
+    let mut left = LINGER_BYTES;
+    while left > 0 {
+        waste.clear();
+        match waste.fill(&client.stream, left).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => left -= count,
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! Deadlines that cost no timer and cancel no operation.
+//!
+//! One coarse wheel a core. To arm a deadline is two stores; a sweep every [`TICK`] finds the ones
+//! that have passed and shuts their socket down. The pending read or write then completes in its
+//! own time and gives its buffer back; whoever awaited it asks [`Deadline::fired`] why it ended.
+
+use std::{
+    cell::{Cell, RefCell},
+    os::fd::RawFd,
+    rc::Rc,
+    time::Duration,
+};
+
+use gnomon_sys::socket;
+use monoio::io::{CancelHandle, Canceller};
+
+/// Length of a tick. Deadlines are kept to one tick, which no timeout in seconds notices.
+pub(super) const TICK: Duration = Duration::from_millis(TICK_MILLIS as u64);
+
+/// The same, in milliseconds.
+pub(super) const TICK_MILLIS: u32 = 50;
+
+/// Buckets of the wheel: 51 s. Later deadlines are filed in the last and filed again when met.
+const BUCKETS: u32 = 1024;
+
+const NEVER: u32 = u32::MAX;
+
+/// A number of ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticks(u32);
+
+impl Ticks {
+    /// No deadline.
+    pub(super) const NONE: Self = Self(NEVER);
+
+    /// `duration` in ticks, rounded up; one more, since the current tick has partly passed. Zero
+    /// is [`Ticks::NONE`].
+    pub(super) fn of(duration: Duration) -> Self {
+        if duration.is_zero() {
+            return Self::NONE;
+        }
+        let ticks = duration.as_millis().div_ceil(TICK.as_millis()) + 1;
+        Self(u32::try_from(ticks).unwrap_or(NEVER).min(NEVER / 2))
+    }
+
+    /// So many.
+    pub(super) const fn exactly(ticks: u32) -> Self {
+        Self(ticks)
+    }
+
+    /// As a duration; without an end, a century.
+    pub(super) const fn duration(self) -> Duration {
+        let ticks = if self.0 == NEVER { 100 * 366 * 86_400 * 20 } else { self.0 as u64 };
+        Duration::from_millis(ticks * TICK_MILLIS as u64)
+    }
+
+    /// How many.
+    pub(super) const fn count(self) -> u32 {
+        self.0
+    }
+
+    /// The shorter of two.
+    pub(super) fn min(self, other: Self) -> Self {
+        if self.0 <= other.0 { self } else { other }
+    }
+}
+
+/// Which directions of the socket a passed deadline ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// Reading alone, so that an answer can still be written.
+    Reading,
+    /// Everything.
+    Both,
+    /// Everything; nothing is under way on it, so a drain may end it at once.
+    Idle,
+    /// The one cancellable read: idle too, but for a moment, with a buffer.
+    Nap,
+    /// As a nap, of a client that has yet to speak: a drain waits for it.
+    FirstNap,
+}
+
+struct Slot {
+    fd: RawFd,
+    due: u32,
+    /// The earliest bucket that holds this slot's id, as a tick.
+    filed: u32,
+    /// Tells an id in a bucket from one of an earlier owner of the slot.
+    owner: u32,
+    ends: Ends,
+    fired: bool,
+    nap: Option<Canceller>,
+}
+
+/// The wheel of one core.
+pub(super) struct Deadlines {
+    now: Cell<u32>,
+    slots: RefCell<Vec<Slot>>,
+    free: RefCell<Vec<u32>>,
+    buckets: RefCell<Vec<Vec<(u32, u32)>>>,
+}
+
+impl Deadlines {
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            now: Cell::new(0),
+            slots: RefCell::default(),
+            free: RefCell::default(),
+            buckets: RefCell::new(vec![Vec::new(); BUCKETS as usize]),
+        })
+    }
+
+    /// The current tick.
+    pub(super) const fn now(&self) -> u32 {
+        self.now.get()
+    }
+
+    /// Ticks left until `end`, one at least.
+    pub(super) fn left_until(&self, end: u32) -> Ticks {
+        if end == NEVER { Ticks::NONE } else { Ticks(end.saturating_sub(self.now.get()).max(1)) }
+    }
+
+    /// The tick that is `ticks` from now.
+    pub(super) fn end_of(&self, ticks: Ticks) -> u32 {
+        if ticks == Ticks::NONE { NEVER } else { self.now.get().saturating_add(ticks.0) }
+    }
+
+    /// The deadlines of the socket `fd`; drop them before the socket.
+    pub(super) fn open(self: &Rc<Self>, fd: RawFd) -> Deadline {
+        Deadline { reading: self.timer(fd), writing: self.timer(fd) }
+    }
+
+    fn timer(self: &Rc<Self>, fd: RawFd) -> Timer {
+        let mut slots = self.slots.borrow_mut();
+        let fresh = Slot {
+            fd,
+            due: NEVER,
+            filed: NEVER,
+            owner: 0,
+            ends: Ends::Both,
+            fired: false,
+            nap: None,
+        };
+        let slot = match self.free.borrow_mut().pop() {
+            Some(index) => {
+                let slot = &mut slots[index as usize];
+                *slot = Slot { owner: slot.owner, ..fresh };
+                index
+            }
+            None => {
+                slots.push(fresh);
+                u32::try_from(slots.len() - 1).expect("fewer sockets than 2^32")
+            }
+        };
+        Timer { wheel: Rc::clone(self), slot }
+    }
+
+    /// Moves on to tick `to` and fires what has passed.
+    pub(super) fn sweep(&self, to: u32) {
+        while self.now.get() < to {
+            let now = self.now.get() + 1;
+            self.now.set(now);
+            let ids = std::mem::take(&mut self.buckets.borrow_mut()[(now % BUCKETS) as usize]);
+            for &id in &ids {
+                self.meet(id, now);
+            }
+            // The bucket keeps its capacity, so that filing allocates nothing in the long run.
+            let mut ids = ids;
+            ids.clear();
+            let bucket = &mut self.buckets.borrow_mut()[(now % BUCKETS) as usize];
+            ids.append(bucket);
+            *bucket = ids;
+        }
+    }
+
+    fn meet(&self, (index, owner): (u32, u32), now: u32) {
+        let mut slots = self.slots.borrow_mut();
+        let slot = &mut slots[index as usize];
+        if slot.owner != owner || slot.filed != now {
+            return;
+        }
+        slot.filed = NEVER;
+        if slot.due == NEVER {
+            return;
+        }
+        if slot.due > now {
+            let (due, owner) = (slot.due, slot.owner);
+            slot.filed = self.file(index, owner, due);
+            return;
+        }
+        slot.due = NEVER;
+        slot.fired = !matches!(slot.ends, Ends::Nap | Ends::FirstNap);
+        match slot.ends {
+            Ends::Both | Ends::Idle => socket::shut_down(slot.fd),
+            Ends::Reading => socket::shut_read(slot.fd),
+            Ends::Nap | Ends::FirstNap => {
+                // What comes back is a fresh one that nobody holds: the next nap makes its own.
+                let _ = slot.nap.take().map(Canceller::cancel);
+            }
+        }
+    }
+
+    /// Ends what is idle, as if its time were up.
+    pub(super) fn end_idle(&self) {
+        self.end(|slot| matches!(slot.ends, Ends::Idle | Ends::Nap) && slot.due != NEVER);
+    }
+
+    /// Ends everything.
+    pub(super) fn end_all(&self) {
+        self.end(|slot| slot.fd >= 0);
+    }
+
+    fn end(&self, which: impl Fn(&Slot) -> bool) {
+        for slot in self.slots.borrow_mut().iter_mut().filter(|slot| !slot.fired && which(slot)) {
+            slot.fired = true;
+            socket::shut_down(slot.fd);
+        }
+    }
+
+    fn file(&self, index: u32, owner: u32, due: u32) -> u32 {
+        let bucket = due.min(self.now.get() + BUCKETS - 1);
+        self.buckets.borrow_mut()[(bucket % BUCKETS) as usize].push((index, owner));
+        bucket
+    }
+}
+
+/// The deadlines of a socket, one for each direction, set anew for each phase of its life.
+pub(super) struct Deadline {
+    reading: Timer,
+    writing: Timer,
+}
+
+impl Deadline {
+    /// Unless something is read, everything ends in `ticks` from now.
+    pub(super) fn arm(&self, ticks: Ticks) {
+        self.reading.set(ticks, Ends::Both);
+    }
+
+    /// Unless something is read, reading ends in `ticks` from now; an answer can still be written.
+    pub(super) fn arm_reading(&self, ticks: Ticks) {
+        self.reading.set(ticks, Ends::Reading);
+    }
+
+    /// As [`arm`](Self::arm), or sooner if the core is to finish.
+    pub(super) fn arm_idle(&self, ticks: Ticks) {
+        self.reading.set(ticks, Ends::Idle);
+    }
+
+    /// In `ticks` from now, the read that is given this handle ends without having read.
+    pub(super) fn arm_nap(&self, ticks: Ticks) -> CancelHandle {
+        self.reading.set(ticks, Ends::Nap);
+        self.reading.nap()
+    }
+
+    /// As [`arm_nap`](Self::arm_nap), for a client that has yet to speak.
+    pub(super) fn arm_first_nap(&self, ticks: Ticks) -> CancelHandle {
+        self.reading.set(ticks, Ends::FirstNap);
+        self.reading.nap()
+    }
+
+    /// Nothing is being waited for.
+    pub(super) fn disarm(&self) {
+        self.reading.clear();
+    }
+
+    /// Unless something is written, everything ends in `ticks` from now.
+    pub(super) fn arm_writing(&self, ticks: Ticks) {
+        self.writing.set(ticks, Ends::Both);
+    }
+
+    /// Nothing is being written.
+    pub(super) fn disarm_writing(&self) {
+        self.writing.clear();
+    }
+
+    /// Whether the socket was shut because a deadline had passed.
+    pub(super) fn fired(&self) -> bool {
+        self.reading.fired() || self.writing.fired()
+    }
+}
+
+/// One slot of the wheel.
+struct Timer {
+    wheel: Rc<Deadlines>,
+    slot: u32,
+}
+
+impl Timer {
+    fn nap(&self) -> CancelHandle {
+        let slot = &mut self.wheel.slots.borrow_mut()[self.slot as usize];
+        slot.nap.get_or_insert_with(Canceller::new).handle()
+    }
+
+    fn clear(&self) {
+        self.wheel.slots.borrow_mut()[self.slot as usize].due = NEVER;
+    }
+
+    fn fired(&self) -> bool {
+        self.wheel.slots.borrow()[self.slot as usize].fired
+    }
+
+    fn set(&self, ticks: Ticks, ends: Ends) {
+        let mut slots = self.wheel.slots.borrow_mut();
+        let slot = &mut slots[self.slot as usize];
+        slot.ends = ends;
+        if ticks == Ticks::NONE {
+            slot.due = NEVER;
+            return;
+        }
+        slot.due = self.wheel.now.get().saturating_add(ticks.0);
+        // Deadlines mostly move later; then the id filed for the earlier one finds this one.
+        if slot.due < slot.filed {
+            slot.filed = self.wheel.file(self.slot, slot.owner, slot.due);
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let slot = &mut self.wheel.slots.borrow_mut()[self.slot as usize];
+        slot.owner = slot.owner.wrapping_add(1);
+        slot.due = NEVER;
+        slot.filed = NEVER;
+        slot.fd = -1;
+        slot.nap = None;
+        self.wheel.free.borrow_mut().push(self.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, os::fd::AsRawFd, os::unix::net::UnixStream};
+
+    use super::*;
+
+    fn pair() -> (UnixStream, UnixStream) {
+        UnixStream::pair().unwrap()
+    }
+
+    #[test]
+    fn a_passed_deadline_shuts_the_socket_and_says_so() {
+        let wheel = Deadlines::new();
+        let (mut near, _far) = pair();
+        let deadline = wheel.open(near.as_raw_fd());
+        deadline.arm(Ticks(3));
+        wheel.sweep(2);
+        assert!(!deadline.fired());
+        wheel.sweep(3);
+        assert!(deadline.fired());
+        assert_eq!(near.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_deadline_moved_later_does_not_fire_at_the_earlier_time() {
+        let wheel = Deadlines::new();
+        let (near, _far) = pair();
+        let deadline = wheel.open(near.as_raw_fd());
+        deadline.arm(Ticks(3));
+        deadline.arm(Ticks(5000));
+        wheel.sweep(4999);
+        assert!(!deadline.fired());
+        wheel.sweep(5000);
+        assert!(deadline.fired());
+    }
+
+    #[test]
+    fn a_deadline_moved_earlier_fires_once_at_the_earlier_time() {
+        let wheel = Deadlines::new();
+        let (near, _far) = pair();
+        let deadline = wheel.open(near.as_raw_fd());
+        deadline.arm(Ticks(100));
+        deadline.arm(Ticks(5));
+        wheel.sweep(5);
+        assert!(deadline.fired());
+    }
+
+    #[test]
+    fn the_two_directions_do_not_touch_each_other() {
+        let wheel = Deadlines::new();
+        let (near, _far) = pair();
+        let deadline = wheel.open(near.as_raw_fd());
+        deadline.arm_reading(Ticks(3));
+        deadline.arm_writing(Ticks(50));
+        deadline.disarm();
+        wheel.sweep(49);
+        assert!(!deadline.fired());
+        wheel.sweep(50);
+        assert!(deadline.fired());
+    }
+
+    #[test]
+    fn a_slot_taken_over_does_not_inherit_the_deadline() {
+        let wheel = Deadlines::new();
+        let (near, _far) = pair();
+        wheel.open(near.as_raw_fd()).arm(Ticks(3));
+        let deadline = wheel.open(near.as_raw_fd());
+        wheel.sweep(10);
+        assert!(!deadline.fired());
+        deadline.arm(Ticks(3));
+        wheel.sweep(13);
+        assert!(deadline.fired());
+    }
+
+    #[test]
+    fn a_disarmed_deadline_never_fires_until_armed_again() {
+        let wheel = Deadlines::new();
+        let (near, _far) = pair();
+        let deadline = wheel.open(near.as_raw_fd());
+        deadline.arm(Ticks(3));
+        deadline.disarm();
+        wheel.sweep(100);
+        assert!(!deadline.fired());
+        deadline.arm(Ticks(1));
+        wheel.sweep(101);
+        assert!(deadline.fired());
+    }
+
+    #[test]
+    fn durations_round_up_and_zero_is_none() {
+        assert_eq!(Ticks::of(Duration::ZERO), Ticks::NONE);
+        assert_eq!(Ticks::of(Duration::from_millis(1)), Ticks(2));
+        assert_eq!(Ticks::of(Duration::from_secs(1)), Ticks(21));
+    }
+}

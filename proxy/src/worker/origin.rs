@@ -1,0 +1,344 @@
+//! An origin as one core sees it: its idle connections, who waits for one, and dialling it.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    rc::Rc,
+    sync::Arc,
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+use std::os::fd::AsRawFd;
+
+use gnomon_config::model::Pool;
+use gnomon_policy::balance;
+use gnomon_sys::{
+    duplex::Duplex,
+    socket::{self, Waiting},
+};
+
+use super::{
+    buffers::Size,
+    deadline::{Deadline, Deadlines, TICK_MILLIS, Ticks},
+};
+use crate::{
+    cells::{CoreCells, EndpointCells},
+    failure::{Failure, Kind, Stage},
+    snapshot::{Address, EndpointView},
+};
+
+/// Requests that may wait for a connection to one endpoint on one core; more are refused at once.
+/// At 1 ms an exchange this is a second's work, which is how long a request may wait by default.
+const WAITING_MAX: usize = 1024;
+
+/// One endpoint of an origin, on one core.
+pub(super) struct Origin {
+    pub(super) id: u64,
+    pub(super) authority: Arc<str>,
+    pub(super) cells: Arc<EndpointCells>,
+    core: Arc<CoreCells>,
+    address: Address,
+    seed: u64,
+    available: Cell<bool>,
+    /// Connections open, idle ones included.
+    open: Cell<u32>,
+    /// The most that may be open.
+    open_max: Cell<u32>,
+    idle: RefCell<Vec<Idle>>,
+    idle_max: Cell<usize>,
+    idle_ticks: Cell<u32>,
+    queue_patience: Cell<Duration>,
+    waiting: RefCell<VecDeque<Rc<Ticket>>>,
+    /// What buffer its last reply would have wanted.
+    pub(super) reply_size: Cell<Size>,
+}
+
+struct Idle {
+    line: Line,
+    since: u32,
+}
+
+/// A connection to an origin. The deadline comes first: it lets go of the descriptor before the
+/// socket is dropped.
+pub(super) struct Line {
+    pub(super) deadline: Deadline,
+    pub(super) stream: Duplex,
+}
+
+struct Ticket {
+    called: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// A connection checked out of a pool, or just made. Dropped, it is closed; see
+/// [`release`](Self::release).
+pub(super) struct Lease {
+    line: Option<Line>,
+    pub(super) origin: Rc<Origin>,
+    /// Whether it had carried a request before.
+    pub(super) reused: bool,
+    /// What the connection cost to get.
+    pub(super) waited: Waited,
+}
+
+/// Time spent before a request could be sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waited {
+    pub(super) queue: Duration,
+    pub(super) connect: Duration,
+}
+
+impl Origin {
+    pub(super) fn new(endpoint: &EndpointView, index: usize, core: Arc<CoreCells>) -> Self {
+        Self {
+            core,
+            id: endpoint.id,
+            authority: Arc::clone(&endpoint.authority),
+            cells: Arc::clone(&endpoint.cells[index]),
+            address: endpoint.address.clone(),
+            seed: endpoint.seed,
+            available: Cell::new(endpoint.available),
+            open: Cell::new(0),
+            open_max: Cell::new(u32::MAX),
+            idle: RefCell::default(),
+            idle_max: Cell::new(0),
+            idle_ticks: Cell::new(0),
+            queue_patience: Cell::new(Duration::ZERO),
+            waiting: RefCell::default(),
+            reply_size: Cell::new(Size::Small),
+        }
+    }
+
+    /// Takes over what a new snapshot says about this endpoint.
+    pub(super) fn adopt(&self, available: bool, pool: &Pool, cores: usize) {
+        self.available.set(available);
+        let share = pool.max.div_ceil(u32::try_from(cores).unwrap_or(u32::MAX));
+        self.open_max.set(share.max(1));
+        self.idle_max.set(pool.idle_per_core as usize);
+        self.idle_ticks.set(Ticks::of(pool.idle).count());
+        self.queue_patience.set(pool.queue);
+    }
+
+    /// Its endpoint is gone from the snapshot: idle connections close, those in use are not kept.
+    pub(super) fn retire(&self) {
+        self.idle_max.set(0);
+        self.reap(0, true);
+    }
+
+    /// What the access log calls it.
+    pub(super) fn name(&self) -> &str {
+        &self.authority
+    }
+
+    /// Gives a connection: an idle one, a new one, or one that somebody gives back in time.
+    ///
+    /// First come, first served: nobody passes those who wait. `connect` bounds dialling, `left`
+    /// all of it.
+    pub(super) async fn acquire(
+        self: &Rc<Self>,
+        wheel: &Rc<Deadlines>,
+        connect: Duration,
+        left: Duration,
+    ) -> Result<Lease, Failure> {
+        let mut waited = Waited::default();
+        let mut is_turn = self.waiting.borrow().is_empty();
+        loop {
+            if is_turn {
+                if let Some(line) = self.pop_idle() {
+                    return Ok(self.lease(line, true, waited));
+                }
+                if self.open.get() < self.open_max.get() {
+                    break;
+                }
+            }
+            let begun = crate::clock::now();
+            self.core.queued.add(1);
+            let patience = self.queue_patience.get().min(left).saturating_sub(waited.queue);
+            self.wait(patience, waited.queue).await?;
+            waited.queue += crate::clock::now() - begun;
+            is_turn = true;
+        }
+        let begun = crate::clock::now();
+        // Counted before the connect, so that a burst of requests can't all find room at once.
+        let place = Place::taken(self);
+        self.core.dials.add(1);
+        let line = self.dial(wheel, connect.min(left.saturating_sub(waited.queue))).await?;
+        place.keep();
+        waited.connect = crate::clock::now() - begun;
+        Ok(self.lease(line, false, waited))
+    }
+
+    fn lease(self: &Rc<Self>, line: Line, reused: bool, waited: Waited) -> Lease {
+        Lease { line: Some(line), origin: Rc::clone(self), reused, waited }
+    }
+
+    /// The most recently used idle connection that is still quiet. One with bytes on it that
+    /// nobody asked for is as dead as one that has ended: they would be taken for a reply.
+    fn pop_idle(&self) -> Option<Line> {
+        loop {
+            let idle = self.idle.borrow_mut().pop()?;
+            self.cells.idle.sub(1);
+            match socket::peek(idle.line.stream.as_raw_fd()) {
+                Waiting::Nothing => return Some(idle.line),
+                Waiting::Bytes | Waiting::End => self.closed(),
+            }
+        }
+    }
+
+    fn closed(&self) {
+        self.core.origin_connections.sub(1);
+        self.open.set(self.open.get().saturating_sub(1));
+        self.call_next();
+    }
+
+    fn call_next(&self) {
+        if let Some(ticket) = self.waiting.borrow_mut().pop_front() {
+            ticket.called.set(true);
+            if let Some(waker) = ticket.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Waits to be called; whoever has waited `before` stands in front.
+    async fn wait(&self, patience: Duration, before: Duration) -> Result<(), Failure> {
+        let full = Failure::proxy(Stage::Queue, Kind::Full);
+        if patience.is_zero() || self.waiting.borrow().len() >= WAITING_MAX {
+            return Err(full);
+        }
+        let ticket = Rc::new(Ticket { called: Cell::new(false), waker: RefCell::default() });
+        {
+            let mut waiting = self.waiting.borrow_mut();
+            if before.is_zero() {
+                waiting.push_back(Rc::clone(&ticket));
+            } else {
+                waiting.push_front(Rc::clone(&ticket));
+            }
+        }
+        let called = poll_fn(|cx| {
+            if ticket.called.get() {
+                return Poll::Ready(());
+            }
+            *ticket.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        });
+        if monoio::time::timeout(patience, called).await.is_err() {
+            self.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &ticket));
+            return Err(Failure::proxy(Stage::Queue, Kind::Timeout));
+        }
+        Ok(())
+    }
+
+    async fn dial(&self, wheel: &Rc<Deadlines>, patience: Duration) -> Result<Line, Failure> {
+        let connecting = async {
+            let stream = match &self.address {
+                Address::Tcp(address) => Duplex::tcp(socket::connect_tcp(*address)?)?,
+                Address::Unix(path) => Duplex::unix(socket::connect_unix(path)?)?,
+            };
+            stream.writable().await?;
+            socket::connect_result(stream.as_raw_fd())?;
+            Ok::<_, io::Error>(stream)
+        };
+        // Waiting for a connect moves no data, so this one future may be dropped.
+        match monoio::time::timeout(patience, connecting).await {
+            Ok(Ok(stream)) => {
+                let deadline = wheel.open(stream.as_raw_fd());
+                Ok(Line { deadline, stream })
+            }
+            Ok(Err(_)) => Err(Failure::origin(Stage::Connect, Kind::Gone)),
+            Err(_) => Err(Failure::origin(Stage::Connect, Kind::Timeout)),
+        }
+    }
+
+    /// Closes the idle connections that have ended or been idle for too long; all of them if `all`.
+    pub(super) fn reap(&self, now: u32, all: bool) {
+        let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
+        let patience = self.idle_ticks.get();
+        idle.retain(|idle| {
+            let is_fresh = !all && now.saturating_sub(idle.since) < patience;
+            is_fresh && socket::peek(idle.line.stream.as_raw_fd()) == Waiting::Nothing
+        });
+        let gone = before - idle.len();
+        drop(idle);
+        for _ in 0..gone {
+            self.cells.idle.sub(1);
+            self.closed();
+        }
+    }
+}
+
+impl balance::View for Origin {
+    fn in_flight(&self) -> u32 {
+        u32::try_from(self.cells.in_flight.read()).unwrap_or(u32::MAX)
+    }
+
+    fn available(&self) -> bool {
+        self.available.get()
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+}
+
+impl Lease {
+    pub(super) const fn line(&self) -> &Line {
+        self.line.as_ref().expect("a lease holds its line until it is given back")
+    }
+
+    /// Gives the connection back for others to use. Only for one whose exchange has ended cleanly
+    /// on both sides.
+    pub(super) fn release(mut self, now: u32) {
+        let Some(line) = self.line.take() else { return };
+        line.deadline.disarm();
+        let origin = &self.origin;
+        if origin.idle.borrow().len() < origin.idle_max.get() {
+            origin.idle.borrow_mut().push(Idle { line, since: now });
+            origin.cells.idle.add(1);
+            origin.call_next();
+        } else {
+            origin.closed();
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.line.take().is_some() {
+            self.origin.closed();
+        }
+    }
+}
+
+/// A place among an endpoint's open connections, held while connecting.
+struct Place<'a> {
+    origin: &'a Origin,
+    kept: bool,
+}
+
+impl<'a> Place<'a> {
+    fn taken(origin: &'a Origin) -> Self {
+        origin.open.set(origin.open.get() + 1);
+        origin.core.origin_connections.add(1);
+        Self { origin, kept: false }
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.origin.closed();
+        }
+    }
+}
+
+/// How often pools are reaped, in ticks: once a second.
+pub(super) const REAP_EVERY: u32 = 1000 / TICK_MILLIS;

@@ -1,0 +1,137 @@
+//! Heads as they go out: what the plan, the peer and the configuration make of them.
+
+use std::rc::Rc;
+
+use gnomon_config::model::HostRule;
+use gnomon_policy::{
+    rewrite::{Target, rewrite_target},
+    sticky::Channel,
+};
+use gnomon_wire::{
+    Edits, Forwarding, Framing, RequestRewrite, Response, ResponseRewrite, Trace, Traceparent,
+    write_request, write_response,
+};
+
+use super::{
+    Worker,
+    buffers::{Buffer, Size},
+    client::Client,
+    flow::Flow,
+    record::Entry,
+    relay::Terms,
+};
+
+/// Our name in Via.
+const VIA: &[u8] = b"gnomon";
+
+/// Writes the request's head for the origin into a buffer of its own; the client's stays as it
+/// is, for a retry and for the log.
+pub(super) fn write(
+    worker: &Rc<Worker>,
+    terms: &Terms<'_>,
+    client: &Client,
+    entry: &Entry,
+) -> Buffer {
+    let request = terms.request;
+    let mut out = worker.buffers.rent(Size::Small);
+    let mut target = Vec::new();
+    let route = terms.view.route(terms.plan.route);
+    let rewritten = rewrite_target(route, request, &mut target) == Target::Written;
+    let host = match &terms.view.upstream(terms.plan).host {
+        HostRule::Preserve => None,
+        HostRule::Endpoint => Some(terms.origin.authority.as_bytes()),
+        HostRule::Literal(host) => Some(host.as_bytes()),
+    };
+    let trace_text;
+    let trace = match request.traceparent() {
+        None => Trace::Keep,
+        Some(parent) => {
+            let mut luck = worker.luck.borrow_mut();
+            if client.peer.is_trusted {
+                trace_text = parent.child(luck.draw()).text();
+                Trace::Continue(&trace_text)
+            } else {
+                let trace = u128::from(luck.draw()) << 64 | u128::from(luck.draw());
+                trace_text = Traceparent::start(trace, luck.draw(), false).text();
+                Trace::Start(&trace_text)
+            }
+        }
+    };
+    let edits = terms.view.snapshot.table.request_edits(terms.plan);
+    let rewrite = RequestRewrite {
+        target: rewritten.then_some(target.as_slice()),
+        host,
+        client: Forwarding {
+            ip: client.peer.text(),
+            proto: b"http",
+            trusted: client.peer.is_trusted,
+            forwarded: true,
+        },
+        via: VIA,
+        request_id: entry.own_id(),
+        trace,
+        edits: changes(&edits),
+        framing: request.framing(),
+        expect: true,
+        upgrade: terms.upgrade,
+    };
+    write_request(out.parts().0, request, &rewrite);
+    out
+}
+
+/// How an interim reply goes on.
+pub(super) fn interim<'a>(terms: &Terms<'a>) -> ResponseRewrite<'a> {
+    ResponseRewrite { version: terms.request.version(), via: VIA, ..ResponseRewrite::default() }
+}
+
+/// How the final reply goes on to the client.
+#[derive(Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) framing: Framing,
+    pub(super) keep_alive: bool,
+    /// Whether the connection becomes something else with it.
+    pub(super) switches: bool,
+}
+
+/// Appends the final reply's head for the client.
+pub(super) fn response(
+    flow: &Flow<'_>,
+    terms: &Terms<'_>,
+    response: Response<'_>,
+    manner: Manner,
+    entry: &Entry,
+    out: &mut Vec<u8>,
+) {
+    let mut cookie = Vec::new();
+    let channel = channel(terms, flow.client);
+    let minted = terms.view.snapshot.table.write_cookie(terms.plan, channel, &mut cookie);
+    let edits = terms.view.snapshot.table.response_edits(terms.plan);
+    let date = flow.worker.date.text();
+    let rewrite = ResponseRewrite {
+        version: terms.request.version(),
+        framing: manner.framing,
+        keep_alive: manner.keep_alive,
+        edits: changes(&edits),
+        set_cookie: minted.then_some(cookie.as_slice()),
+        request_id: entry.own_id(),
+        via: VIA,
+        date: Some(&date),
+        upgrade: manner.switches,
+    };
+    write_response(out, response, &rewrite);
+}
+
+/// Those that change anything: usually none, and then no field has to be looked at.
+fn changes<'e>(edits: &'e [&'e Edits]) -> &'e [&'e Edits] {
+    if edits.iter().all(|edits| edits.is_empty()) { &[] } else { edits }
+}
+
+fn channel(terms: &Terms<'_>, client: &Client) -> Channel {
+    let is_secure = client.peer.is_trusted
+        && terms
+            .request
+            .values("x-forwarded-proto")
+            .next()
+            .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
+    if is_secure { Channel::Secure } else { Channel::Plain }
+}

@@ -1,0 +1,254 @@
+//! One exchange's line in the counters and in the access log.
+
+use std::time::Duration;
+
+use std::rc::Rc;
+
+use gnomon_config::model::{AccessFormat, AccessLog, FailureKind};
+use gnomon_policy::{Assignment, Plan};
+use gnomon_wire::Request;
+
+use super::{
+    Worker,
+    client::Peer,
+    identity::ID_BYTES,
+    origin::{Origin, Waited},
+    view::View,
+};
+use crate::{
+    access::{self, Record, Texts},
+    cells::VersionCells,
+    clock::{self, Moment, nanos},
+    failure::{Failure, Kind, Side},
+};
+
+/// What is known so far about one exchange.
+pub(super) struct Entry {
+    begun: Moment,
+    waited: Waited,
+    sent_at: Option<Moment>,
+    first_byte: Duration,
+    status: u16,
+    pub(super) attempts: u8,
+    failure: Option<Failure>,
+    pub(super) plan: Option<Plan>,
+    /// Bytes of the request's body received from the client.
+    pub(super) received: u64,
+    /// Bytes of the reply's body sent to the client.
+    pub(super) sent: u64,
+    id: Id,
+    endpoint: Option<Rc<Origin>>,
+}
+
+/// What an exchange is called.
+enum Id {
+    /// By us.
+    Own([u8; ID_BYTES]),
+    /// By a proxy before us that we trust.
+    Given,
+}
+
+impl Entry {
+    pub(super) fn open(worker: &Worker) -> Self {
+        worker.cells.requests.add(1);
+        Self {
+            begun: clock::now(),
+            waited: Waited::default(),
+            sent_at: None,
+            first_byte: Duration::ZERO,
+            status: 0,
+            attempts: 0,
+            failure: None,
+            plan: None,
+            received: 0,
+            sent: 0,
+            id: Id::Own(worker.identities.next()),
+            endpoint: None,
+        }
+    }
+
+    /// The request came with an id that we believe.
+    pub(super) const fn keep_given_id(&mut self) {
+        self.id = Id::Given;
+    }
+
+    /// The id we gave it, if we did.
+    pub(super) const fn own_id(&self) -> Option<&[u8]> {
+        match &self.id {
+            Id::Own(text) => Some(text),
+            Id::Given => None,
+        }
+    }
+
+    /// This is the endpoint that is being asked.
+    pub(super) fn endpoint(&mut self, origin: &Rc<Origin>) {
+        self.endpoint = Some(Rc::clone(origin));
+    }
+
+    /// A request is about to be sent over a connection that took so long to get.
+    pub(super) fn sending(&mut self, waited: Waited) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.waited.queue += waited.queue;
+        self.waited.connect += waited.connect;
+        self.sent_at = Some(clock::now());
+    }
+
+    /// The final reply's head has arrived.
+    pub(super) fn replied(&mut self, status: u16) {
+        self.status = status;
+        self.first_byte = self.sent_at.map(|sent| clock::now() - sent).unwrap_or_default();
+    }
+
+    /// We answer ourselves.
+    pub(super) const fn answered(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    pub(super) const fn failed(&mut self, failure: Failure) {
+        if self.failure.is_none() {
+            self.failure = Some(failure);
+        }
+    }
+
+    /// Counts the exchange and writes its line.
+    pub(super) fn close(self, worker: &Worker, view: &View, request: Request<'_>, peer: &Peer) {
+        let total = clock::now() - self.begun;
+        if let Some(plan) = &self.plan {
+            self.count(view, plan, total);
+        }
+        let log = &view.snapshot.config.access_log;
+        if log.format != AccessFormat::Off && self.is_wanted(log, total, worker) {
+            let texts = self.texts(view, request, peer);
+            if !access::write(&self.record(request, total, texts), &mut worker.log.borrow_mut()) {
+                worker.cells.log_drops.add(1);
+            }
+        }
+    }
+
+    /// Counts and logs what never became a request.
+    pub(super) fn close_refused(self, worker: &Worker, view: &View, peer: &Peer) {
+        let head = gnomon_wire::RequestHead::default();
+        self.close(worker, view, Request { head: &head, bytes: &[] }, peer);
+    }
+
+    fn count(&self, view: &View, plan: &Plan, total: Duration) {
+        let cells = view.cells(plan.upstream, plan.version);
+        match plan.assignment {
+            Assignment::Coin | Assignment::Sticky => cells.assigned.add(1),
+            Assignment::Pinned => cells.pinned.add(1),
+            Assignment::Fallback => {
+                cells.fallback.add(1);
+                view.cells(plan.upstream, plan.meant).displaced.add(1);
+            }
+        }
+        if let Some(class) = class_of(self.status) {
+            cells.classes[class].add(1);
+        }
+        if let Some(failure) = &self.failure {
+            count_failure(cells, failure);
+        }
+        let failed = self.status >= 500 || self.status == 0;
+        let latency = if failed { &cells.failure_latency } else { &cells.latency };
+        if self.status != 0 {
+            latency.record(nanos(total));
+        }
+        cells.request_bytes.add(self.received);
+        cells.response_bytes.add(self.sent);
+    }
+
+    fn is_wanted(&self, log: &AccessLog, total: Duration, worker: &Worker) -> bool {
+        let all = log.sample == gnomon_config::model::Share::WHOLE;
+        all || (log.always_5xx && self.status >= 500)
+            || (log.always_slow && total >= log.slow)
+            || gnomon_policy::split::position(worker.luck.borrow_mut().draw()) < log.sample.0
+    }
+
+    fn texts<'a>(&'a self, view: &'a View, request: Request<'a>, peer: &'a Peer) -> Texts<'a> {
+        let config = &view.snapshot.config;
+        let upstream = self.plan.as_ref().map(|plan| view.upstream(plan));
+        let version = |plan: &Plan| upstream?.versions.get(usize::from(plan.version.0));
+        Texts {
+            route: self
+                .plan
+                .as_ref()
+                .and_then(|plan| config.routes.get(plan.route.0 as usize))
+                .map_or(b"", |route| route.name.as_bytes()),
+            upstream: upstream.map_or(b"", |upstream| upstream.name.as_bytes()),
+            version: self.plan.as_ref().and_then(version).map_or(b"", |v| v.name.as_bytes()),
+            client: peer.text(),
+            method: request.method(),
+            host: request.host(),
+            path: request.path(),
+            query: request.query(),
+            referer: request.values("referer").next().unwrap_or_default(),
+            user_agent: request.values("user-agent").next().unwrap_or_default(),
+            request_id: self
+                .own_id()
+                .unwrap_or_else(|| request.values("x-request-id").next().unwrap_or_default()),
+            trace_id: b"",
+            endpoint: self.endpoint.as_ref().map_or(b"", |origin| origin.name().as_bytes()),
+        }
+    }
+
+    fn record<'a>(&self, request: Request<'_>, total: Duration, texts: Texts<'a>) -> Record<'a> {
+        Record {
+            time: clock::wall().saturating_sub(total),
+            total_us: micros(total),
+            queue_us: micros(self.waited.queue),
+            connect_us: micros(self.waited.connect),
+            first_byte_us: micros(self.first_byte),
+            status: self.status,
+            minor: u8::from(request.version() == gnomon_wire::Version::Http11),
+            attempts: self.attempts,
+            end: self.failure.map_or(*b"--", |failure| failure.code()),
+            assignment: self.plan.map(|plan| plan.assignment),
+            probability: self.plan.map_or(0, |plan| plan.probability.0),
+            sent: self.sent,
+            received: self.received,
+            texts,
+        }
+    }
+}
+
+fn count_failure(cells: &VersionCells, failure: &Failure) {
+    match (failure.side, failure.kind, failure.counts_as()) {
+        (Side::Client, _, _) => cells.client_gone.add(1),
+        (_, Kind::Malformed(_), _) => cells.protocol_failures.add(1),
+        (_, _, Some(FailureKind::Connect)) => cells.connect_failures.add(1),
+        (_, _, Some(FailureKind::Timeout)) => cells.timeouts.add(1),
+        (_, _, Some(FailureKind::Reset | FailureKind::Status5xx)) => cells.resets.add(1),
+        (_, _, None) => {}
+    }
+}
+
+/// Index in [`VersionCells::classes`].
+fn class_of(status: u16) -> Option<usize> {
+    (100..600).contains(&status).then(|| usize::from(status / 100 - 1))
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// Counts one exchange as under way, with a version and an endpoint, for as long as it lives.
+pub(super) struct UnderWay<'a> {
+    version: &'a VersionCells,
+    origin: &'a Origin,
+}
+
+impl<'a> UnderWay<'a> {
+    pub(super) fn begin(view: &'a View, plan: &Plan, origin: &'a Origin) -> Self {
+        let version = view.cells(plan.upstream, plan.version);
+        version.in_flight.add(1);
+        origin.cells.requests.add(1);
+        origin.cells.in_flight.add(1);
+        Self { version, origin }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.version.in_flight.sub(1);
+        self.origin.cells.in_flight.sub(1);
+    }
+}

@@ -1,0 +1,77 @@
+//! Housekeeping of one core, every [`TICK`]: deadlines, snapshot, doors, idle connections.
+
+use std::rc::Rc;
+
+use super::{
+    Worker,
+    accept::{self, Door},
+    deadline::TICK,
+    origin::REAP_EVERY,
+};
+use crate::{clock, snapshot::Phase};
+
+/// Runs until the worker has drained.
+pub(super) async fn run(worker: Rc<Worker>) {
+    let begun = clock::now();
+    let mut reaped = 0;
+    loop {
+        monoio::time::sleep(TICK).await;
+        let ticks = (clock::now() - begun).as_millis() / TICK.as_millis();
+        worker.deadlines.sweep(u32::try_from(ticks).unwrap_or(u32::MAX));
+        worker.cells.heartbeat.add(1);
+        worker.date.refresh();
+        worker.refresh();
+        let now = worker.deadlines.now();
+        if now >= reaped + REAP_EVERY {
+            reaped = now;
+            worker.reap_origins(false);
+        }
+        if worker.view().is_draining() && finished(&worker) {
+            worker.reap_origins(true);
+            worker.cells.stopped.set(1);
+            return;
+        }
+    }
+}
+
+/// Follows the snapshot's phase; whether nobody is left to serve.
+fn finished(worker: &Worker) -> bool {
+    match worker.view().snapshot.phase {
+        Phase::Serving => return false,
+        Phase::Draining => worker.deadlines.end_idle(),
+        Phase::Closing => worker.deadlines.end_all(),
+    }
+    worker.cells.connections.read() == 0 && worker.acceptors.get() == 0
+}
+
+/// Opens the doors that are new in the snapshot, and closes those that are gone.
+pub(super) fn follow_listeners(worker: &Rc<Worker>) {
+    let view = worker.view();
+    let mut doors = worker.doors.borrow_mut();
+    let serving = view.snapshot.phase == Phase::Serving;
+    doors.retain(|door| {
+        let listener = view.snapshot.listeners.iter().find(|listener| listener.id == door.id);
+        match listener {
+            Some(listener) if serving => {
+                *door.config.borrow_mut() = Rc::new(listener.config.clone());
+                true
+            }
+            _ => {
+                door.close();
+                false
+            }
+        }
+    });
+    if !serving {
+        return;
+    }
+    for listener in &view.snapshot.listeners {
+        if doors.iter().any(|door| door.id == listener.id) {
+            continue;
+        }
+        if let Some(door) = Door::of(listener, worker.index) {
+            doors.push(Rc::clone(&door));
+            monoio::spawn(accept::serve(Rc::clone(worker), door));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The snapshot as one core uses it: with this core's pools and counters beside each endpoint.
+
+use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
+
+use gnomon_config::model::{self, Upstream, UpstreamIx};
+use gnomon_policy::{Plan, RouteIx, retry::Budget};
+
+use super::{deadline::Ticks, origin::Origin};
+use crate::{
+    cells::{CoreCells, VersionCells},
+    snapshot::{Phase, Snapshot},
+};
+
+/// What one core knows of the outside, for as long as the snapshot lasts.
+pub(super) struct View {
+    pub(super) snapshot: Arc<Snapshot>,
+    /// This core's side of each endpoint, in the snapshot's order.
+    pub(super) origins: Vec<Rc<Origin>>,
+    /// Deadlines of each route in ticks, in the configuration's order.
+    patience: Vec<Patience>,
+    /// The global deadlines in ticks.
+    pub(super) default_patience: Patience,
+    /// Client connections this core may hold.
+    pub(super) connections_max: u32,
+    core: usize,
+    /// Retry budgets, one for each upstream.
+    budgets: Vec<RefCell<Budget>>,
+}
+
+/// Client connections over all cores when `limits.connections` is 0: each may need a descriptor
+/// of its own and one to an origin, and a fifth is left for everything else.
+fn connections_default() -> u32 {
+    u32::try_from(gnomon_sys::limits::open_files() / 2 * 4 / 5).unwrap_or(u32::MAX)
+}
+
+/// The deadlines of an exchange, in ticks.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) header: Ticks,
+    pub(super) body: Ticks,
+    pub(super) idle: Ticks,
+    pub(super) response: Ticks,
+    pub(super) request: Ticks,
+    pub(super) tunnel: Ticks,
+    pub(super) connect: std::time::Duration,
+}
+
+impl Patience {
+    fn of(timeouts: &model::Timeouts) -> Self {
+        Self {
+            header: Ticks::of(timeouts.header),
+            body: Ticks::of(timeouts.body),
+            idle: Ticks::of(timeouts.idle),
+            response: Ticks::of(timeouts.response),
+            request: Ticks::of(timeouts.request),
+            tunnel: Ticks::of(timeouts.tunnel),
+            connect: timeouts.connect,
+        }
+    }
+}
+
+impl View {
+    /// The view of `core`; endpoints known to `before` keep their pools.
+    pub(super) fn of(
+        snapshot: Arc<Snapshot>,
+        core: usize,
+        cells: &Arc<CoreCells>,
+        before: Option<&Self>,
+    ) -> Self {
+        let known: HashMap<u64, &Rc<Origin>> = before
+            .iter()
+            .flat_map(|view| &view.origins)
+            .map(|origin| (origin.id, origin))
+            .collect();
+        let cores = snapshot.versions.first().map_or(1, |version| version.cells.len()).max(1);
+        let mut origins = Vec::with_capacity(snapshot.endpoints.len());
+        for (upstream, &first) in snapshot.config.upstreams.iter().zip(&snapshot.first_version) {
+            for version in snapshot.versions.iter().skip(first).take(upstream.versions.len()) {
+                for endpoint in
+                    snapshot.endpoints.get(version.endpoints.clone()).unwrap_or_default()
+                {
+                    let kept = known.get(&endpoint.id).map(|&origin| Rc::clone(origin));
+                    let origin = kept
+                        .unwrap_or_else(|| Rc::new(Origin::new(endpoint, core, Arc::clone(cells))));
+                    origin.adopt(endpoint.available, &upstream.pool, cores);
+                    origins.push(origin);
+                }
+            }
+        }
+        let patience =
+            snapshot.config.routes.iter().map(|route| Patience::of(&route.timeouts)).collect();
+        let default_patience = Patience::of(&snapshot.config.timeouts);
+        let connections = match snapshot.config.limits.connections {
+            0 => connections_default(),
+            most => most,
+        };
+        let connections_max = connections.div_ceil(u32::try_from(cores).unwrap_or(u32::MAX)).max(1);
+        let budgets = budgets(&snapshot, before);
+        Self { snapshot, origins, patience, default_patience, connections_max, core, budgets }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.snapshot.phase != Phase::Serving
+    }
+
+    pub(super) fn upstream(&self, plan: &Plan) -> &Upstream {
+        &self.snapshot.config.upstreams[usize::from(plan.upstream.0)]
+    }
+
+    pub(super) fn route(&self, route: RouteIx) -> &model::Route {
+        &self.snapshot.config.routes[route.0 as usize]
+    }
+
+    pub(super) fn budget(&self, upstream: UpstreamIx) -> &RefCell<Budget> {
+        &self.budgets[usize::from(upstream.0)]
+    }
+
+    pub(super) fn patience(&self, route: RouteIx) -> Patience {
+        self.patience.get(route.0 as usize).copied().unwrap_or(self.default_patience)
+    }
+
+    /// The endpoints of a plan's version, and the index of the first in [`Self::origins`].
+    pub(super) fn origins_of(&self, plan: &Plan) -> &[Rc<Origin>] {
+        let version = &self.snapshot.versions[self.version_place(plan.upstream, plan.version)];
+        self.origins.get(version.endpoints.clone()).unwrap_or_default()
+    }
+
+    /// This core's counters of a version.
+    pub(super) fn cells(&self, upstream: UpstreamIx, version: model::VersionIx) -> &VersionCells {
+        &self.snapshot.versions[self.version_place(upstream, version)].cells[self.core]
+    }
+
+    fn version_place(&self, upstream: UpstreamIx, version: model::VersionIx) -> usize {
+        self.snapshot.first_version[usize::from(upstream.0)] + usize::from(version.0)
+    }
+}
+
+/// Budgets outlive a snapshot that says nothing new about retries: or health checks that come and
+/// go would keep refilling them.
+fn budgets(snapshot: &Snapshot, before: Option<&View>) -> Vec<RefCell<Budget>> {
+    let kept = |upstream: &Upstream| {
+        let view = before?;
+        let upstreams = view.snapshot.config.upstreams.iter().zip(&view.budgets);
+        let same = |known: &Upstream| known.name == upstream.name && known.retry == upstream.retry;
+        upstreams.into_iter().find(|(known, _)| same(known)).map(|(_, budget)| budget.clone())
+    };
+    let fresh = |upstream: &Upstream| RefCell::new(Budget::new(&upstream.retry));
+    let upstreams = snapshot.config.upstreams.iter();
+    upstreams.map(|upstream| kept(upstream).unwrap_or_else(|| fresh(upstream))).collect()
+}
