@@ -1,0 +1,209 @@
+//! Processes: where they run, what they use, and that they end.
+
+use std::{
+    fs, io,
+    path::Path,
+    process::{Child, Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    process::{Pid, Signal},
+    thread::CpuSet,
+};
+
+/// A process of ours, and those it starts. Dropping it ends it.
+#[derive(Debug)]
+pub struct Running {
+    name: String,
+    child: Child,
+}
+
+/// What a process and its descendants have used by now.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// Time on a core, all threads, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Memory resident now, in KiB.
+    pub rss_kib: u64,
+}
+
+impl Running {
+    /// Starts `command` on `core`, its words going to the file `log`.
+    ///
+    /// # Errors
+    /// A sentence on why it could not be started.
+    pub fn start(
+        name: &str,
+        mut command: Command,
+        core: usize,
+        log: &Path,
+    ) -> Result<Self, String> {
+        let out = fs::File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let err = out.try_clone().map_err(|error| format!("{}: {error}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        // A child inherits where its parent may run, so that all its threads start in place.
+        let before = rustix::thread::sched_getaffinity(None).map_err(|error| error.to_string())?;
+        pin(core)?;
+        let spawned = command.spawn();
+        rustix::thread::sched_setaffinity(None, &before).map_err(|error| error.to_string())?;
+        let child = spawned.map_err(|error| format!("cannot start {name}: {error}"))?;
+        Ok(Self { name: name.to_owned(), child })
+    }
+
+    /// What it has used by now. Threads that have ended are no longer counted.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        tree(self.child.id()).into_iter().fold(Usage::default(), |sum, pid| Usage {
+            cpu_ns: sum.cpu_ns + cpu_ns(pid),
+            rss_kib: sum.rss_kib + rss_kib(pid),
+        })
+    }
+
+    /// Why it is no longer there, if it is not.
+    pub fn gone(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        Some(format!("{} ended by itself ({status})", self.name))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let everybody = tree(self.child.id());
+        signal(self.child.id(), Signal::TERM);
+        let end = Instant::now() + END_TIMEOUT;
+        while Instant::now() < end {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // Only children that outlived their parent: their ids cannot have been taken anew, as
+        // they never ended.
+        for pid in everybody {
+            if pid != self.child.id() && parent(pid).is_some_and(|parent| parent == 1) {
+                signal(pid, Signal::KILL);
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What this process has used by now.
+#[must_use]
+pub fn own_usage() -> Usage {
+    let pid = std::process::id();
+    Usage { cpu_ns: cpu_ns(pid), rss_kib: rss_kib(pid) }
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// `root` and all its descendants.
+fn tree(root: u32) -> Vec<u32> {
+    let mut all = vec![root];
+    let mut at = 0;
+    while at < all.len().min(TREE_MAX) {
+        let children = format!("/proc/{0}/task/{0}/children", all[at]);
+        let children = fs::read_to_string(children).unwrap_or_default();
+        all.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        at += 1;
+    }
+    all
+}
+
+/// The sum over the threads, io_uring's workers among them.
+fn cpu_ns(pid: u32) -> u64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    let threads = threads.filter_map(Result::ok).take(THREADS_MAX);
+    let times =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
+    times.filter_map(|text| text.split_whitespace().next()?.parse::<u64>().ok()).sum()
+}
+
+fn rss_kib(pid: u32) -> u64 {
+    field(pid, "VmRSS:").unwrap_or(0)
+}
+
+fn parent(pid: u32) -> Option<u64> {
+    field(pid, "PPid:")
+}
+
+fn field(pid: u32, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Keeps this thread, and the processes it starts, on `core`.
+///
+/// # Errors
+/// A sentence, when there is no such core for us.
+pub fn pin(core: usize) -> Result<(), String> {
+    if core >= CpuSet::MAX_CPU {
+        return Err(format!("there is no core {core}"));
+    }
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    rustix::thread::sched_setaffinity(None, &cores)
+        .map_err(|error| format!("cannot run on core {core}: {error}"))
+}
+
+/// Puts this process, and those it starts, before (below zero) or behind others.
+///
+/// # Errors
+/// A sentence, when that is not for us to decide.
+pub fn set_nice(nice: i32) -> Result<(), String> {
+    // Between sessions the kernel may weigh groups and not processes (where it does not, there is
+    // no such file). A group outlives us unless the session is ours: `setsid -w compare …`.
+    if rustix::process::getsid(None).is_ok_and(|leader| leader == rustix::process::getpid()) {
+        let _ = fs::write("/proc/self/autogroup", nice.to_string());
+    }
+    rustix::process::setpriority_process(None, nice)
+        .map_err(|error| format!("cannot set nice to {nice}: {error}"))
+}
+
+/// Where `program` is, if it is on the `PATH` or is a path.
+#[must_use]
+pub fn find(program: &Path) -> Option<std::path::PathBuf> {
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_path_buf());
+    }
+    let path = std::env::var_os("PATH")?;
+    // Some distributions leave /usr/sbin to the administrator.
+    let more = [std::path::PathBuf::from("/usr/sbin"), "/usr/local/sbin".into()];
+    std::env::split_paths(&path).chain(more).map(|dir| dir.join(program)).find(|at| at.is_file())
+}
+
+/// The first line that `program` says when asked with `flag`; some say it on standard error.
+#[must_use]
+pub fn version(program: &Path, flag: &str) -> String {
+    let output: io::Result<_> = Command::new(program).arg(flag).stdin(Stdio::null()).output();
+    let Ok(output) = output else { return "unknown".to_owned() };
+    let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    String::from_utf8_lossy(&text).lines().find(|line| !line.is_empty()).unwrap_or("?").to_owned()
+}
+
+/// Tells a person why a tool failed.
+pub fn exit_code(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            #[expect(clippy::print_stderr, reason = "this is where a person reads why")]
+            {
+                eprintln!("error: {why}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A proxy that is asked to end is given this long, then it is killed.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
+const TREE_MAX: usize = 256;
+const THREADS_MAX: usize = 1024;

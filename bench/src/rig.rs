@@ -1,0 +1,167 @@
+//! One thread that is the origin, the load, or both.
+
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    load::{Load, Plan, Seen},
+    origin::Origin,
+    poll::{Poller, Ready, Token},
+    relay::Relay,
+};
+
+/// The loop and whoever takes part in it.
+#[derive(Debug)]
+pub struct Rig {
+    poller: Poller,
+    ready: Ready,
+    buffer: Vec<u8>,
+    origin: Option<Origin>,
+    relay: Option<Relay>,
+}
+
+/// What a measured stretch yielded.
+#[derive(Debug)]
+pub struct Stretch {
+    /// What the load saw.
+    pub seen: Seen,
+    /// How long it was measured.
+    pub lasted: Duration,
+}
+
+impl Rig {
+    /// A loop in which nobody takes part yet.
+    ///
+    /// # Errors
+    /// When the kernel refuses an `epoll`.
+    pub fn new() -> io::Result<Self> {
+        let buffer = vec![0; BUFFER_BYTES];
+        let poller = Poller::new()?;
+        Ok(Self { poller, ready: Ready::default(), buffer, origin: None, relay: None })
+    }
+
+    /// Lets an origin listen on `address`.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub fn with_origin(mut self, address: SocketAddr) -> io::Result<Self> {
+        self.origin = Some(Origin::listen(address, &self.poller)?);
+        Ok(self)
+    }
+
+    /// Lets a relay listen on `address`.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub fn with_relay(mut self, address: SocketAddr, to: SocketAddr) -> io::Result<Self> {
+        self.relay = Some(Relay::listen(address, to, &self.poller)?);
+        Ok(self)
+    }
+
+    /// How many requests the origin has answered.
+    #[must_use]
+    pub fn served(&self) -> u64 {
+        self.origin.as_ref().map_or(0, Origin::served)
+    }
+
+    /// Serves for `lasting`.
+    ///
+    /// # Errors
+    /// When waiting fails.
+    pub fn serve(&mut self, lasting: Duration) -> io::Result<()> {
+        self.run(None, lasting)
+    }
+
+    /// Connects, warms up, and measures for `lasting`. `edge` is called as the measured stretch
+    /// begins and as it ends.
+    ///
+    /// # Errors
+    /// When connecting or waiting fails.
+    pub fn measure(
+        &mut self,
+        plan: Plan,
+        warm_up: Duration,
+        lasting: Duration,
+        edge: &mut dyn FnMut(),
+    ) -> io::Result<Stretch> {
+        let mut load = Load::connect(plan, &self.poller)?;
+        load.start(&self.poller);
+        self.run(Some(&mut load), warm_up)?;
+        load.forget();
+        edge();
+        let began = Instant::now();
+        self.run(Some(&mut load), lasting)?;
+        let lasted = began.elapsed();
+        edge();
+        load.stop();
+        let within = load.seen().clone();
+        self.drain(&mut load)?;
+        load.give_up();
+        // Answers after the end have their latency counted, and not their number.
+        let mut seen = load.seen().clone();
+        seen.requests = within.requests;
+        seen.bytes = within.bytes;
+        Ok(Stretch { seen, lasted })
+    }
+
+    fn drain(&mut self, load: &mut Load) -> io::Result<()> {
+        for _ in 0..DRAIN_TURNS {
+            if load.outstanding() == 0 || load.is_hopeless() {
+                break;
+            }
+            self.run(Some(&mut *load), DRAIN_TURN)?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, mut load: Option<&mut Load>, lasting: Duration) -> io::Result<()> {
+        let end = Instant::now() + lasting;
+        loop {
+            let now = Instant::now();
+            if now >= end || load.as_ref().is_some_and(|load| load.is_hopeless()) {
+                return Ok(());
+            }
+            let wake_in = load.as_ref().and_then(|load| load.wake_in(now));
+            let timeout = wake_in.unwrap_or(WAIT_MAX).min(end - now).min(WAIT_MAX);
+            self.poller.wait(&mut self.ready, timeout)?;
+            for token in self.ready.tokens() {
+                match token {
+                    Token::Origin(slot) => {
+                        if let Some(origin) = &mut self.origin {
+                            origin.turn(slot, &self.poller, &mut self.buffer);
+                        }
+                    }
+                    Token::Load(slot) => {
+                        if let Some(load) = &mut load {
+                            load.turn(slot, &self.poller, &mut self.buffer);
+                        }
+                    }
+                    Token::OriginAccept => {
+                        if let Some(origin) = &mut self.origin {
+                            origin.accept(&self.poller);
+                        }
+                    }
+                    Token::RelayAccept | Token::Relay(_) => {
+                        if let Some(relay) = &mut self.relay {
+                            relay.turn(token, &self.poller, &mut self.buffer);
+                        }
+                    }
+                }
+            }
+            if let Some(load) = &mut load {
+                load.catch_up(&self.poller);
+            }
+        }
+    }
+}
+
+/// Holds a response of 100 KiB whole.
+const BUFFER_BYTES: usize = 256 << 10;
+/// The clock is looked at this often even if nothing happens.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+/// A second in all for answers that are still on their way.
+const DRAIN_TURNS: usize = 50;
+const DRAIN_TURN: Duration = Duration::from_millis(20);
