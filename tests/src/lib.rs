@@ -1,1 +1,34 @@
-//! The harness.
+//! The harness: a proxy in this process, origins that follow a script, clients that send bytes.
+//!
+//! A test says what goes in and what must come out, mostly as bytes. Nothing here interprets HTTP
+//! more than it must to find the end of a message, and nothing is shared with the product's codec,
+//! so that a fault of the codec cannot hide itself. Every wait has a bound ([`PATIENCE`]); none has
+//! a fixed length.
+
+pub mod client;
+pub mod eventually;
+pub mod origin;
+pub mod reading;
+pub mod running;
+
+pub use client::Client;
+pub use eventually::eventually;
+pub use origin::{Call, Origin};
+pub use reading::Reply;
+pub use running::{Driver, Running, on_each_driver};
+
+use std::time::Duration;
+
+/// The longest that anything in a test may take to happen; a test that waits so long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Starts a thread under `name`.
+///
+/// # Panics
+/// If the machine has no room for a thread.
+pub fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).expect("there is room")
+}

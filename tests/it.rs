@@ -1,0 +1,39 @@
+//! The proxy from outside: bytes in, bytes out, on both drivers. One binary, so that it links once.
+
+mod it {
+    mod admin;
+    mod connections;
+    mod fields;
+    mod framing;
+    mod health;
+    mod limits;
+    mod log;
+    mod pool;
+    mod reload;
+    mod routing;
+    mod split;
+    mod sticky;
+    mod stop;
+    mod tunnel;
+    mod uploads;
+
+    use e2e::Origin;
+
+    /// A configuration that sends everything to one origin.
+    fn to(origin: &Origin) -> String {
+        format!("upstream.o.versions.v1 = [\"{}\"]\nroute.all.to = \"o\"\n", origin.address())
+    }
+
+    /// A configuration that splits everything between two.
+    fn between(stable: &Origin, canary: &Origin, share: f64) -> String {
+        format!(
+            "upstream.shop.versions.v1 = [\"{}\"]\nupstream.shop.versions.v2 = [\"{}\"]\n\
+             upstream.shop.split = {{ v1 = {}, v2 = {share} }}\nroute.all.to = \"shop\"\n",
+            stable.address(),
+            canary.address(),
+            100.0 - share
+        )
+    }
+
+    const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+}
