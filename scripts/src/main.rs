@@ -1,4 +1,5 @@
-//! Chores of the workspace: `cargo x ci`, `cargo x bench`, `cargo x fuzz`, `cargo x demo`.
+//! Chores of the workspace: `cargo x ci`, `cargo x bench`, `cargo x micro`, `cargo x fuzz`,
+//! `cargo x demo`.
 //!
 //! Each is a thin call to what does the work, so that there is one place to remember and none
 //! to keep in step.
@@ -33,6 +34,13 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
+    /// Count the instructions of `wire` and `policy`; `cargo x micro --help` tells more.
+    #[command(disable_help_flag = true)]
+    Micro {
+        /// Handed on to `micro`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
     /// Fuzz a target of tests/fuzz; without one, name them.
     Fuzz {
         /// The target.
@@ -54,6 +62,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Ci { rest } => ci(&rest),
         Chore::Bench { rest } => bench(&rest),
+        Chore::Micro { rest } => micro(&rest),
         Chore::Fuzz { target, seconds } => fuzz(target.as_deref(), seconds),
         Chore::Demo { rest } => demo(&rest),
     };
@@ -87,6 +96,11 @@ fn bench(rest: &[OsString]) -> Result<(), String> {
         command.arg("--gnomon").arg(gnomon);
     }
     run(command.args(rest))
+}
+
+fn micro(rest: &[OsString]) -> Result<(), String> {
+    build(&["micro"])?;
+    run(Command::new(built("micro")?).args(rest))
 }
 
 fn fuzz(target: Option<&str>, seconds: u32) -> Result<(), String> {
