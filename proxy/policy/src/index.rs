@@ -54,6 +54,11 @@ impl<T> Index<T> {
         Self { slots, entries }
     }
 
+    /// Whether it has no entry.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The entry with this hash for which `is` holds. Adds one to `looks`.
     pub(crate) fn find(&self, hash: Hash, is: impl Fn(&T) -> bool, looks: &mut u32) -> Option<&T> {
         *looks += 1;

@@ -108,6 +108,8 @@ struct Entry {
     /// Place in the order of specificity of all entries, 0 the most specific.
     rank: u32,
     route: RouteIx,
+    /// Whether being filed here is all that the route asks for.
+    by_place: bool,
 }
 
 impl Matcher {
@@ -138,7 +140,7 @@ impl Matcher {
                 if best.is_some_and(|best| best.rank < entry.rank) {
                     break;
                 }
-                if self.holds(routes, entry.route, request, client) {
+                if entry.by_place || self.holds(routes, entry.route, request, client) {
                     best = Some(*entry);
                     break;
                 }
@@ -179,6 +181,9 @@ impl Matcher {
 
     /// The most specific class that holds `host`.
     fn host_class(&self, host: &[u8], probes: &mut u32) -> u32 {
+        if self.host_parents.len() == 1 {
+            return ANY_HOST;
+        }
         let mut buffer = [0; HOST_BYTES_MAX];
         let Some(host) = lower(host, &mut buffer) else { return ANY_HOST };
         let (mut hash, mut class, mut end, mut labels) = (Hash::new(), ANY_HOST, host.len(), 0);
@@ -200,6 +205,9 @@ impl Matcher {
     /// The longest prefix of `path`, by whole segments, that any route knows; and the hash of all
     /// of it.
     fn longest_prefix(&self, path: &[u8], probes: &mut u32) -> (u32, Hash) {
+        if self.prefix_segments_max == 0 && self.exact_paths.is_empty() {
+            return (NO_PREFIX, Hash::new());
+        }
         let (mut hash, mut longest, mut segments) = (Hash::new(), NO_PREFIX, 0);
         let mut start = 0;
         while start < path.len() {
@@ -241,6 +249,21 @@ pub(crate) fn check(matches: &Match, request: Request<'_>, client: IpAddr) -> Re
         return Err(Miss::Client);
     }
     Ok(())
+}
+
+/// Whether a route's place alone decides. The empty prefix is also the place of `*`, which is no path.
+fn by_place(matches: &Match) -> bool {
+    let path_is = match &matches.path {
+        PathPattern::Any | PathPattern::Exact(_) => true,
+        PathPattern::Prefix(prefix) => !trim(prefix).is_empty(),
+        PathPattern::Regex(_) => false,
+    };
+    path_is
+        && matches.methods.is_empty()
+        && matches.headers.is_empty()
+        && matches.query.is_empty()
+        && matches.cookies.is_empty()
+        && matches.clients.is_empty()
 }
 
 /// Whether any of `hosts` matches, and the most specific that does; `None` in `Some` stands for
@@ -396,7 +419,8 @@ impl Draft {
         self.entries.sort_by_key(|&(specificity, ..)| Reverse(specificity));
         let mut places: BTreeMap<Place, Vec<Entry>> = BTreeMap::new();
         for (&(_, route, place), rank) in self.entries.iter().zip(0..) {
-            places.entry(place).or_default().push(Entry { rank, route });
+            let by_place = by_place(&routes[route.0 as usize].matches);
+            places.entry(place).or_default().push(Entry { rank, route, by_place });
         }
         let host_parents = self.host_parents();
         let (mut at_exact, mut at_prefix) = (vec![], vec![]);

@@ -1,4 +1,4 @@
-//! Buffers of one core: rented for as long as bytes are under way, never held by the idle.
+//! Buffers of one core: rented for as long as bytes are under way, kept by few of the idle.
 
 use std::{
     cell::{Cell, RefCell},
@@ -45,6 +45,9 @@ const fn capacity(size: Size) -> usize {
 const SPARE_SMALL: usize = 1024;
 const SPARE_WIDE: usize = 64;
 
+/// Buffers that silent clients may keep: 18 MiB a core, and enough for those that never pause.
+const KEPT_MAX: usize = 512;
+
 /// The two sizes of buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Size {
@@ -69,6 +72,8 @@ pub(super) struct Buffers {
     wide: RefCell<Vec<Vec<u8>>>,
     /// Buffers made so far.
     made: Cell<usize>,
+    /// Buffers that silent clients keep.
+    kept: Cell<usize>,
     cells: Arc<CoreCells>,
 }
 
@@ -78,8 +83,19 @@ impl Buffers {
             small: RefCell::default(),
             wide: RefCell::default(),
             made: Cell::new(0),
+            kept: Cell::new(0),
             cells,
         })
+    }
+
+    /// Lets a silent client keep its buffer for as long as what comes back lives, unless enough do.
+    pub(super) fn keep_one(&self) -> Option<Kept<'_>> {
+        let kept = self.kept.get();
+        if kept >= KEPT_MAX {
+            return None;
+        }
+        self.kept.set(kept + 1);
+        Some(Kept(self))
     }
 
     /// Rents an empty buffer.
@@ -120,6 +136,15 @@ impl Buffers {
             bytes.truncate(front);
             spare.push(bytes);
         }
+    }
+}
+
+/// A place among the clients that keep their buffer while silent.
+pub(super) struct Kept<'b>(&'b Buffers);
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.0.kept.set(self.0.kept.get() - 1);
     }
 }
 

@@ -133,38 +133,60 @@ pub(super) async fn serve(worker: Rc<Worker>, mut client: Client) {
 /// Waits for the first bytes of a request. `false` if none will come.
 ///
 /// Most clients that speak again do so at once, and to read costs less than to ask for readiness
-/// and then to read (8 % of a small exchange). So a buffer is held for a moment; a client that
-/// stays silent longer is waited for without.
+/// and then to read (8 % of a small exchange). So some silent clients keep their buffer, and the
+/// others hold one for a moment; a client that stays silent longer is waited for without.
 async fn wait_for_bytes(worker: &Rc<Worker>, client: &mut Client) -> bool {
     if client.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()) {
         return true;
     }
     let view = worker.view();
-    if view.is_draining() && client.requests > 0 {
+    let is_first = client.requests == 0;
+    if view.is_draining() && !is_first {
         return false;
     }
     let mut inbox = client.inbox.take().unwrap_or_else(|| worker.buffers.rent(Size::Small));
     inbox.clear();
-    let is_first = client.requests == 0;
-    let deadline = &client.deadline;
-    let nap = if is_first { deadline.arm_first_nap(FIRST_NAP) } else { deadline.arm_nap(NAP) };
-    let mut read = inbox.fill_until(&client.stream, usize::MAX, nap).await;
-    if matches!(&read, Err(error) if error.raw_os_error() == Some(ECANCELED)) {
-        drop(inbox);
-        // A connection that has never spoken gets no longer than a head may take.
-        let patience = view.default_patience;
-        if worker.view().is_draining() {
-            return false;
+    let kept = if is_first { None } else { worker.buffers.keep_one() };
+    let read = if kept.is_some() {
+        client.deadline.arm_idle(view.default_patience.idle);
+        inbox.fill(&client.stream, usize::MAX).await
+    } else {
+        match nap(worker, client, &mut inbox).await {
+            Some(read) => read,
+            None => {
+                drop(inbox);
+                if !wake(worker, client).await {
+                    return false;
+                }
+                inbox = worker.buffers.rent(Size::Small);
+                inbox.fill(&client.stream, usize::MAX).await
+            }
         }
-        deadline.arm_idle(if is_first { patience.header } else { patience.idle });
-        if client.stream.readable().await.is_err() || client.deadline.fired() {
-            return false;
-        }
-        inbox = worker.buffers.rent(Size::Small);
-        read = inbox.fill(&client.stream, usize::MAX).await;
-    }
+    };
     client.inbox = Some(inbox);
     matches!(read, Ok(count) if count > 0)
+}
+
+/// Reads, but only for a moment: `None` if nothing came.
+async fn nap(
+    worker: &Worker,
+    client: &Client,
+    inbox: &mut Buffer,
+) -> Option<std::io::Result<usize>> {
+    let deadline = &client.deadline;
+    let is_first = client.requests == 0;
+    let nap = if is_first { deadline.arm_first_nap(FIRST_NAP) } else { deadline.arm_nap(NAP) };
+    let read = inbox.fill_until(&client.stream, usize::MAX, nap).await;
+    let is_over = matches!(&read, Err(error) if error.raw_os_error() == Some(ECANCELED));
+    (!is_over || worker.view().is_draining()).then_some(read)
+}
+
+/// Waits without a buffer; whether the client speaks.
+async fn wake(worker: &Worker, client: &Client) -> bool {
+    // A connection that has never spoken gets no longer than a head may take.
+    let patience = worker.view().default_patience;
+    client.deadline.arm_idle(if client.requests == 0 { patience.header } else { patience.idle });
+    client.stream.readable().await.is_ok() && !client.deadline.fired()
 }
 
 async fn read_head(worker: &Rc<Worker>, client: &mut Client, head: &mut RequestHead) -> Head {

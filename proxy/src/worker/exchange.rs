@@ -14,8 +14,8 @@ use gnomon_policy::{
 };
 use gnomon_sys::socket;
 use gnomon_wire::{
-    BodyLimits, BodyReader, BodyWriter, Framing, Piece, Request, ResponseHead, Side, Upgrade,
-    Version,
+    BodyLimits, BodyReader, BodyWriter, Framing, Known, Piece, Request, ResponseHead, Side,
+    Upgrade, Version,
 };
 
 use super::{
@@ -48,7 +48,7 @@ pub(super) async fn serve(
     let (head, window) = inbox.data_mut().split_at_mut(length);
     let request = Request { head: &heads.request, bytes: head };
 
-    if client.peer.is_trusted && request.values("x-request-id").next().is_some() {
+    if client.peer.is_trusted && request.first(Known::XRequestId).is_some() {
         entry.keep_given_id();
     }
     let decision = view.snapshot.table.decide(

@@ -7,36 +7,39 @@ pub(super) const ID_BYTES: usize = 32;
 
 /// Hands out ids: 16 hexadecimal digits that tell this core of this process from any other, then
 /// 16 that count.
-pub(super) struct Identities {
-    prefix: u64,
-    next: Cell<u64>,
-}
+pub(super) struct Identities(Cell<[u8; ID_BYTES]>);
 
 impl Identities {
-    pub(super) const fn new(prefix: u64) -> Self {
-        Self { prefix, next: Cell::new(1) }
+    pub(super) fn new(prefix: u64) -> Self {
+        let mut text = [b'0'; ID_BYTES];
+        let mut rest = prefix;
+        for digit in text[..ID_BYTES / 2].iter_mut().rev() {
+            *digit = DIGITS[(rest & 15) as usize];
+            rest >>= 4;
+        }
+        Self(Cell::new(text))
     }
 
     /// The next id.
     pub(super) fn next(&self) -> [u8; ID_BYTES] {
-        let count = self.next.get();
-        self.next.set(count.wrapping_add(1));
-        let mut text = [0; ID_BYTES];
-        let (prefix, counter) = text.split_at_mut(ID_BYTES / 2);
-        hex(self.prefix, prefix);
-        hex(count, counter);
+        let mut text = self.0.get();
+        // Counts as an odometer does: one digit, but for one time in sixteen.
+        for digit in text[ID_BYTES / 2..].iter_mut().rev() {
+            *digit = match *digit {
+                b'9' => b'a',
+                b'f' => b'0',
+                digit => digit + 1,
+            };
+            if *digit != b'0' {
+                break;
+            }
+        }
+        self.0.set(text);
         text
     }
 }
 
-/// Writes `value` as lower-case hexadecimal digits, as many as `text` has room for.
-fn hex(value: u64, text: &mut [u8]) {
-    let mut rest = value;
-    for digit in text.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(rest & 15) as usize];
-        rest >>= 4;
-    }
-}
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]
 mod tests {
@@ -47,5 +50,7 @@ mod tests {
         let identities = Identities::new(0xfeed);
         assert_eq!(&identities.next(), b"000000000000feed0000000000000001");
         assert_eq!(&identities.next(), b"000000000000feed0000000000000002");
+        let later = (3..0x1234).map(|_| identities.next()).last();
+        assert_eq!(later.as_ref(), Some(b"000000000000feed0000000000001233"));
     }
 }

@@ -85,7 +85,7 @@ pub(super) struct Lease {
 }
 
 /// Time spent before a request could be sent.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Waited {
     pub(super) queue: Duration,
     pub(super) connect: Duration,

@@ -8,8 +8,8 @@ use gnomon_policy::{
     sticky::Channel,
 };
 use gnomon_wire::{
-    Edits, Forwarding, Framing, RequestRewrite, Response, ResponseRewrite, Trace, Traceparent,
-    write_request, write_response,
+    Edits, Forwarding, Framing, Known, RequestRewrite, Response, ResponseRewrite, Trace,
+    Traceparent, write_request, write_response,
 };
 
 use super::{
@@ -130,8 +130,7 @@ fn channel(terms: &Terms<'_>, client: &Client) -> Channel {
     let is_secure = client.peer.is_trusted
         && terms
             .request
-            .values("x-forwarded-proto")
-            .next()
+            .first(Known::XForwardedProto)
             .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
     if is_secure { Channel::Secure } else { Channel::Plain }
 }

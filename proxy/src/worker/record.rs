@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use gnomon_config::model::{AccessFormat, AccessLog, FailureKind};
 use gnomon_policy::{Assignment, Plan};
-use gnomon_wire::Request;
+use gnomon_wire::{Known, Request};
 
 use super::{
     Worker,
@@ -90,7 +90,10 @@ impl Entry {
         self.attempts = self.attempts.saturating_add(1);
         self.waited.queue += waited.queue;
         self.waited.connect += waited.connect;
-        self.sent_at = Some(clock::now());
+        // To look at the clock costs more than deciding took, so the first attempt's time counts
+        // from the request's.
+        let is_first = self.attempts == 1 && waited == Waited::default();
+        self.sent_at = Some(if is_first { self.begun } else { clock::now() });
     }
 
     /// The final reply's head has arrived.
@@ -184,7 +187,7 @@ impl Entry {
             user_agent: request.values("user-agent").next().unwrap_or_default(),
             request_id: self
                 .own_id()
-                .unwrap_or_else(|| request.values("x-request-id").next().unwrap_or_default()),
+                .unwrap_or_else(|| request.first(Known::XRequestId).unwrap_or_default()),
             trace_id: b"",
             endpoint: self.endpoint.as_ref().map_or(b"", |origin| origin.name().as_bytes()),
         }

@@ -3,6 +3,7 @@
 use crate::{
     framing::Framing,
     head::Version,
+    known::KnownSet,
     write::{Head, decimal, status_line},
 };
 
@@ -29,12 +30,13 @@ pub struct Answer<'a> {
 pub fn write_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
     let text = reason(answer.status);
     status_line(out, answer.status, text.as_bytes());
-    let mut head = Head { out, bytes: &[], edits: &[] };
+    let mut head = Head { out, bytes: &[], present: KnownSet::default(), edits: &[] };
     for (name, value) in answer.fields {
-        head.field(name, value);
+        head.out.extend_from_slice(name);
+        head.field(b": ", value);
     }
     if let Some(date) = answer.date {
-        head.field(b"Date", date);
+        head.field(b"Date: ", date);
     }
     head.connection(answer.keep_alive, answer.version);
     if matches!(answer.status, 204 | 304) {
@@ -46,7 +48,7 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
         // Three digits, a space, the text and a line feed.
         None => (b"text/plain; charset=utf-8".as_slice(), text.len().saturating_add(5)),
     };
-    head.field(b"Content-Type", kind);
+    head.field(b"Content-Type: ", kind);
     head.framing(Framing::Length(length as u64));
     head.finish();
     match answer.body {

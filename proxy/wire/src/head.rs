@@ -2,10 +2,10 @@
 
 use crate::{
     framing::{self, Framing},
-    known::Known,
+    known::{Known, KnownSet},
     limits::{EMPTY_LINES_MAX, HeadLimits},
     lines::{First, Lines},
-    parse::{self, Opening},
+    parse::{self, Opening, RequestLine, StatusLine},
     reject::{Fault, Reject, Side},
     span::Span,
     survey::Survey,
@@ -72,6 +72,7 @@ pub struct RequestHead {
     pub(crate) version: Version,
     // Fields
     pub(crate) fields: Vec<Field>,
+    pub(crate) present: KnownSet,
     pub(crate) authority: Span,
     pub(crate) host: Span,
     pub(crate) framing: Framing,
@@ -105,7 +106,15 @@ impl RequestHead {
         bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
     }
 
+    /// A head that comes whole and clean, as nearly all do, is looked at once. Any other is watched
+    /// line by line, so that what can never become a request is refused as early as possible.
     fn advance(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Progress, Fault> {
+        if self.lines.is_untouched() {
+            self.fields.clear();
+            if let Some((line, end)) = parse::clean_request(bytes, limits, &mut self.fields) {
+                return self.conclude(bytes, &line, end, limits);
+            }
+        }
         if !self.skip_empty_lines(bytes)? {
             return Ok(Progress::More);
         }
@@ -114,7 +123,20 @@ impl RequestHead {
             self.opening.judge(head, self.lines.past_first())?;
             return Ok(Progress::More);
         };
-        self.parse(bytes.get(..end).unwrap_or_default(), limits)?;
+        self.fields.clear();
+        let head = bytes.get(..end).unwrap_or_default();
+        let line = parse::request(head, self.start, &mut self.fields)?;
+        self.conclude(bytes, &line, end, limits)
+    }
+
+    fn conclude(
+        &mut self,
+        bytes: &[u8],
+        line: &RequestLine,
+        end: usize,
+        limits: &HeadLimits,
+    ) -> Result<Progress, Fault> {
+        self.understand(bytes.get(..end).unwrap_or_default(), line, limits)?;
         self.end = end;
         Ok(Progress::Done(end))
     }
@@ -141,10 +163,13 @@ impl RequestHead {
         }
     }
 
-    /// Takes a complete head apart.
-    fn parse(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<(), Fault> {
-        self.fields.clear();
-        let line = parse::request(bytes, self.start, &mut self.fields)?;
+    /// Makes sense of a head taken apart.
+    fn understand(
+        &mut self,
+        bytes: &[u8],
+        line: &RequestLine,
+        limits: &HeadLimits,
+    ) -> Result<(), Fault> {
         (self.method, self.target, self.version) = (line.method, line.target, line.version);
         let method = self.method.of(bytes);
         match method {
@@ -156,7 +181,8 @@ impl RequestHead {
         let survey = Survey::of(bytes, &mut self.fields)?;
         self.framing = framing::of_request(survey.length, survey.coding, self.version)?;
         self.place(bytes, survey.host)?;
-        self.conclude(&survey, method == b"GET")?;
+        self.present = survey.present;
+        self.settle(&survey, method == b"GET")?;
         if method == b"CONNECT" {
             //= rfc9110#section-9.3.6
             //# A CONNECT request message does not have content.
@@ -205,7 +231,7 @@ impl RequestHead {
     }
 
     /// Decides what becomes of the connection, now that the framing is known.
-    fn conclude(&mut self, survey: &Survey, is_get: bool) -> Result<(), Fault> {
+    fn settle(&mut self, survey: &Survey, is_get: bool) -> Result<(), Fault> {
         let is_http11 = self.version == Version::Http11;
         self.persistent = !survey.close && (is_http11 || survey.keep_alive);
         self.takes_trailers = survey.takes_trailers && is_http11;
@@ -250,6 +276,7 @@ pub struct ResponseHead {
     pub(crate) reason: Span,
     // Fields
     pub(crate) fields: Vec<Field>,
+    pub(crate) present: KnownSet,
     pub(crate) declared: Option<Framing>,
     pub(crate) persistent: bool,
     pub(crate) upgrade: bool,
@@ -271,22 +298,33 @@ impl ResponseHead {
     }
 
     fn advance(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Progress, Fault> {
+        if self.lines.is_untouched() {
+            self.fields.clear();
+            if let Some((line, end)) = parse::clean_reply(bytes, limits, &mut self.fields) {
+                return self.conclude(bytes, &line, end);
+            }
+        }
         if !bytes.iter().zip(b"HTTP/1.").all(|(is, wanted)| is == wanted) {
             return Err(Fault::StartLine);
         }
         let Some(end) = self.lines.end(bytes, First::StartLine, limits)? else {
             return Ok(Progress::More);
         };
-        self.parse(bytes.get(..end).unwrap_or_default())?;
+        self.fields.clear();
+        let line = parse::reply(bytes.get(..end).unwrap_or_default(), &mut self.fields)?;
+        self.conclude(bytes, &line, end)
+    }
+
+    fn conclude(&mut self, bytes: &[u8], line: &StatusLine, end: usize) -> Result<Progress, Fault> {
+        self.understand(bytes.get(..end).unwrap_or_default(), line)?;
         self.end = end;
         Ok(Progress::Done(end))
     }
 
-    fn parse(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.fields.clear();
-        let line = parse::reply(bytes, &mut self.fields)?;
+    fn understand(&mut self, bytes: &[u8], line: &StatusLine) -> Result<(), Fault> {
         (self.version, self.status, self.reason) = (line.version, line.status, line.reason);
         let survey = Survey::of(bytes, &mut self.fields)?;
+        self.present = survey.present;
         self.declared = framing::declared(survey.length, survey.coding, self.version)?;
         //= rfc9112#section-6.1
         //# A server MUST NOT send a Transfer-Encoding header field in any response with a status

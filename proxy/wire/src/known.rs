@@ -73,26 +73,29 @@ pub enum Known {
 }
 
 impl Known {
-    /// Which field this is. The name's letters may be of any case.
+    /// Which field this is. The name, a token, may have letters of any case.
     #[must_use]
     pub fn of(name: &[u8]) -> Self {
-        let known = Self::folded(name);
-        if known != Self::Other && name.contains(&b'_') { Self::Twin } else { known }
+        let (start, rest) = name.split_at_checked(WORDS_BYTES).unwrap_or((name, &[]));
+        let words = folded(start);
+        if !words.into_iter().any(has_underscore) && !rest.contains(&b'_') {
+            return Self::spelt(words, name.len());
+        }
+        let known = Self::spelt(words.map(with_hyphens), name.len());
+        if known == Self::Other { known } else { Self::Twin }
     }
 
-    /// The same, with `_` taken for `-`.
-    fn folded(name: &[u8]) -> Self {
-        let Some(first) = name.first().map(|byte| fold(*byte)) else { return Self::Other };
-        for (text, known) in same_length(name.len()) {
-            // Most names are ruled out by their first letter.
-            if text.first() == Some(&first) && is_same(name, text) {
+    /// The field whose folded name, or its beginning, are these words.
+    fn spelt(words: Words, length: usize) -> Self {
+        for (known_words, known) in same_length(length) {
+            if *known_words == words {
                 return *known;
             }
         }
-        match name.get(..X_FORWARDED.len()) {
-            Some(start) if first == b'x' && is_same(start, X_FORWARDED) => Self::XForwarded,
-            _ => Self::Other,
-        }
+        let [first, second, _] = X_FORWARDED;
+        // Of the second word, the half before the padding.
+        let begins = words[0] == first && (words[1] ^ second) & u64::from(u32::MAX) == 0;
+        if begins && length >= X_FORWARDED_BYTES { Self::XForwarded } else { Self::Other }
     }
 
     /// Fields that say how a message is framed, routed or handed on: ours alone to write.
@@ -129,90 +132,151 @@ impl Known {
     }
 }
 
-const X_FORWARDED: &[u8] = b"x-forwarded-";
+/// A set of [`Known`] fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownSet(u64);
 
-fn is_same(name: &[u8], text: &[u8]) -> bool {
-    name.iter().zip(text).all(|(byte, wanted)| fold(*byte) == *wanted)
-}
+impl KnownSet {
+    pub(crate) fn insert(&mut self, known: Known) {
+        self.0 |= Self::bit(known);
+    }
 
-/// Lower case, and `-` for `_`.
-const fn fold(byte: u8) -> u8 {
-    match byte {
-        b'A'..=b'Z' => byte | 0x20,
-        b'_' => b'-',
-        _ => byte,
+    /// Whether `known` is in it.
+    #[must_use]
+    pub const fn contains(self, known: Known) -> bool {
+        self.0 & Self::bit(known) != 0
+    }
+
+    const fn bit(known: Known) -> u64 {
+        1_u64.wrapping_shl(known as u32)
     }
 }
+
+/// A name's first bytes, folded, eight to a word: two names are compared in three steps.
+type Words = [u64; 3];
+
+const WORDS_BYTES: usize = size_of::<Words>();
+
+/// Folds a name of at most [`WORDS_BYTES`] bytes: one bit makes letters small and leaves digits
+/// and `-` alone. Among the bytes of a token nothing else becomes a letter, digit or `-`.
+const fn folded(name: &[u8]) -> Words {
+    let mut padded = [0; WORDS_BYTES];
+    let (start, _) = padded.split_at_mut(name.len());
+    start.copy_from_slice(name);
+    let ([first, second, third], _) = padded.as_chunks::<8>() else { return [0; 3] };
+    [
+        u64::from_le_bytes(*first) | SMALL,
+        u64::from_le_bytes(*second) | SMALL,
+        u64::from_le_bytes(*third) | SMALL,
+    ]
+}
+
+const SMALL: u64 = u64::from_le_bytes([0x20; 8]);
+
+/// `_`, folded.
+const UNDERSCORE: u8 = b'_' | 0x20;
+
+/// Whether a folded word holds an underscore: then one of the differences is a zero byte.
+const fn has_underscore(word: u64) -> bool {
+    let difference = word ^ u64::from_le_bytes([UNDERSCORE; 8]);
+    let borrows = difference.wrapping_sub(u64::from_le_bytes([1; 8]));
+    borrows & !difference & u64::from_le_bytes([0x80; 8]) != 0
+}
+
+/// A folded word with `-` for `_`.
+fn with_hyphens(word: u64) -> u64 {
+    let hyphen = |byte| if byte == UNDERSCORE { b'-' } else { byte };
+    u64::from_le_bytes(word.to_le_bytes().map(hyphen))
+}
+
+/// What `X-Forwarded-` and its unknown kin begin with.
+const X_FORWARDED: Words = folded(b"x-forwarded-");
+const X_FORWARDED_BYTES: usize = b"x-forwarded-".len();
 
 /// The known names of this length.
-const fn same_length(length: usize) -> &'static [(&'static [u8], Known)] {
-    match length {
-        2 => &[(b"te", Known::Te)],
-        3 => &[(b"via", Known::Via), (b"age", Known::Control)],
-        4 => &[(b"host", Known::Host), (b"date", Known::Date), (b"vary", Known::Control)],
-        5 => &[(b"range", Known::Control)],
-        6 => &[
-            (b"cookie", Known::Cookie),
-            (b"server", Known::Server),
-            (b"expect", Known::Expect),
-            (b"pragma", Known::Control),
-        ],
-        7 => &[
-            (b"upgrade", Known::Upgrade),
-            (b"trailer", Known::Trailer),
-            (b"expires", Known::Control),
-        ],
-        8 => &[
-            (b"location", Known::Location),
-            (b"if-match", Known::Control),
-            (b"if-range", Known::Control),
-        ],
-        9 => &[(b"x-real-ip", Known::XRealIp), (b"forwarded", Known::Forwarded)],
-        10 => &[
-            (b"connection", Known::Connection),
-            (b"keep-alive", Known::KeepAlive),
-            (b"set-cookie", Known::SetCookie),
-            (b"tracestate", Known::Tracestate),
-        ],
-        11 => &[(b"traceparent", Known::Traceparent), (b"retry-after", Known::Control)],
-        12 => &[
-            (b"x-request-id", Known::XRequestId),
-            (b"content-type", Known::Control),
-            (b"max-forwards", Known::Control),
-        ],
-        13 => &[
-            (b"authorization", Known::Authorization),
-            (b"cache-control", Known::Control),
-            (b"content-range", Known::Control),
-            (b"if-none-match", Known::Control),
-            (b"last-modified", Known::Control),
-        ],
-        14 => {
-            &[(b"content-length", Known::ContentLength), (b"http2-settings", Known::Http2Settings)]
-        }
-        15 => &[(b"x-forwarded-for", Known::XForwardedFor)],
-        16 => &[
-            (b"content-encoding", Known::Control),
-            (b"content-location", Known::Control),
-            (b"proxy-connection", Known::ProxyConnection),
-            (b"x-forwarded-host", Known::XForwardedHost),
-            (b"www-authenticate", Known::Control),
-        ],
-        17 => &[
-            (b"transfer-encoding", Known::TransferEncoding),
-            (b"x-forwarded-proto", Known::XForwardedProto),
-            (b"if-modified-since", Known::Control),
-        ],
-        18 => &[(b"proxy-authenticate", Known::ProxyAuthenticate)],
-        19 => &[
-            (b"proxy-authorization", Known::ProxyAuthorization),
-            (b"if-unmodified-since", Known::Control),
-            (b"authentication-info", Known::Control),
-            (b"content-disposition", Known::Control),
-        ],
-        _ => &[],
-    }
+fn same_length(length: usize) -> &'static [(Words, Known)] {
+    let first = |length: usize| FIRST.get(length).copied().unwrap_or(NAMES.len());
+    FOLDED.get(first(length)..first(length.saturating_add(1))).unwrap_or_default()
 }
+
+/// All known names, by length.
+const NAMES: [(&str, Known); 49] = [
+    ("te", Known::Te),
+    ("via", Known::Via),
+    ("age", Known::Control),
+    ("host", Known::Host),
+    ("date", Known::Date),
+    ("vary", Known::Control),
+    ("range", Known::Control),
+    ("cookie", Known::Cookie),
+    ("server", Known::Server),
+    ("expect", Known::Expect),
+    ("pragma", Known::Control),
+    ("upgrade", Known::Upgrade),
+    ("trailer", Known::Trailer),
+    ("expires", Known::Control),
+    ("location", Known::Location),
+    ("if-match", Known::Control),
+    ("if-range", Known::Control),
+    ("x-real-ip", Known::XRealIp),
+    ("forwarded", Known::Forwarded),
+    ("connection", Known::Connection),
+    ("keep-alive", Known::KeepAlive),
+    ("set-cookie", Known::SetCookie),
+    ("tracestate", Known::Tracestate),
+    ("traceparent", Known::Traceparent),
+    ("retry-after", Known::Control),
+    ("x-request-id", Known::XRequestId),
+    ("content-type", Known::Control),
+    ("max-forwards", Known::Control),
+    ("authorization", Known::Authorization),
+    ("cache-control", Known::Control),
+    ("content-range", Known::Control),
+    ("if-none-match", Known::Control),
+    ("last-modified", Known::Control),
+    ("content-length", Known::ContentLength),
+    ("http2-settings", Known::Http2Settings),
+    ("x-forwarded-for", Known::XForwardedFor),
+    ("content-encoding", Known::Control),
+    ("content-location", Known::Control),
+    ("proxy-connection", Known::ProxyConnection),
+    ("x-forwarded-host", Known::XForwardedHost),
+    ("www-authenticate", Known::Control),
+    ("transfer-encoding", Known::TransferEncoding),
+    ("x-forwarded-proto", Known::XForwardedProto),
+    ("if-modified-since", Known::Control),
+    ("proxy-authenticate", Known::ProxyAuthenticate),
+    ("proxy-authorization", Known::ProxyAuthorization),
+    ("if-unmodified-since", Known::Control),
+    ("authentication-info", Known::Control),
+    ("content-disposition", Known::Control),
+];
+
+#[expect(clippy::indexing_slicing, reason = "run by the compiler")]
+static FOLDED: [(Words, Known); NAMES.len()] = {
+    let mut all = [([0; 3], Known::Other); NAMES.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = (folded(NAMES[at].0.as_bytes()), NAMES[at].1);
+        at += 1;
+    }
+    all
+};
+
+/// Where the names of each length begin among all.
+#[expect(clippy::indexing_slicing, reason = "run by the compiler")]
+static FIRST: [usize; WORDS_BYTES + 1] = {
+    let mut first = [0; WORDS_BYTES + 1];
+    let (mut length, mut at) = (0, 0);
+    while length < first.len() {
+        while at < NAMES.len() && NAMES[at].0.len() < length {
+            at += 1;
+        }
+        first[length] = at;
+        length += 1;
+    }
+    first
+};
 
 #[cfg(test)]
 mod tests {
@@ -228,19 +292,43 @@ mod tests {
     }
 
     #[test]
-    fn every_known_name_is_listed_under_its_length_in_lower_case() {
-        for length in 0..32 {
-            for (name, known) in same_length(length) {
-                assert_eq!(name.len(), length);
-                assert_eq!(name.to_ascii_lowercase(), *name);
-                assert_eq!(Known::of(name), *known);
-                if name.contains(&b'-') {
-                    let twin: Vec<_> =
-                        name.iter().map(|b| if *b == b'-' { b'_' } else { *b }).collect();
-                    assert_eq!(Known::of(&twin), Known::Twin);
-                }
+    fn every_known_name_is_found_in_any_case_and_its_twins_are_twins() {
+        assert!(NAMES.is_sorted_by_key(|(name, _)| name.len()));
+        for (name, known) in NAMES {
+            assert_eq!(name.to_ascii_lowercase(), name);
+            assert_eq!(Known::of(name.as_bytes()), known, "{name}");
+            assert_eq!(Known::of(name.to_ascii_uppercase().as_bytes()), known, "{name}");
+            if name.contains('-') {
+                assert_eq!(Known::of(name.replace('-', "_").as_bytes()), Known::Twin, "{name}");
+            }
+            for other in [format!("{name}s"), name[1..].to_owned(), format!("x{name}")] {
+                let is_listed = NAMES.iter().any(|(listed, _)| *listed == other);
+                let begins = other.starts_with("x-forwarded-");
+                let found = Known::of(other.as_bytes());
+                assert!(is_listed || begins || found == Known::Other, "{other}: {found:?}");
             }
         }
+    }
+
+    #[test]
+    fn no_byte_of_a_token_folds_into_a_letter_it_is_not() {
+        for byte in (0..=u8::MAX).filter(|byte| crate::parse::is_token(*byte)) {
+            for (at, wanted) in b"host".iter().enumerate() {
+                let mut name = *b"host";
+                name[at] = byte;
+                let is_host = byte.to_ascii_lowercase() == *wanted;
+                assert_eq!(Known::of(&name) == Known::Host, is_host, "{}", byte as char);
+            }
+        }
+    }
+
+    #[test]
+    fn a_set_holds_what_was_put_in() {
+        let mut set = KnownSet::default();
+        set.insert(Known::Via);
+        set.insert(Known::XRequestId);
+        assert!(set.contains(Known::Via) && set.contains(Known::XRequestId));
+        assert!(!set.contains(Known::Other) && !set.contains(Known::Host));
     }
 
     #[test]

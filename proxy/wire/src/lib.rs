@@ -71,7 +71,7 @@ pub use body::{BodyReader, BodyWriter, CHUNK_HEAD_MAX, Piece};
 pub use edits::Edits;
 pub use framing::Framing;
 pub use head::{Field, Progress, RequestHead, ResponseHead, Upgrade, Version};
-pub use known::Known;
+pub use known::{Known, KnownSet};
 pub use limits::{BodyLimits, FIELDS_MAX, HeadLimits};
 pub use reject::{Fault, Reject, Side};
 pub use request::Request;

@@ -28,6 +28,11 @@ impl Lines {
         Self { seen: offset, line: offset, count: 0 }
     }
 
+    /// Whether nothing has been looked at.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.seen == 0
+    }
+
     /// Whether the first line has ended.
     pub(crate) fn past_first(&self) -> bool {
         self.count > 0

@@ -11,7 +11,7 @@ use httparse::{Error, Header, Status};
 use crate::{
     head::{Field, Version},
     known::Known,
-    limits::{FIELDS_MAX, METHOD_BYTES_MAX},
+    limits::{FIELDS_MAX, HeadLimits, METHOD_BYTES_MAX},
     reject::Fault,
     span::Span,
 };
@@ -45,16 +45,39 @@ pub(crate) fn request(
         Err(Error::Token | Error::Version) => return Err(start_line_fault(head)),
         Err(error) => return Err(fault(error)),
     }
+    let line = request_line(bytes, &parsed)?;
+    collect(bytes, parsed.headers, fields);
+    Ok(line)
+}
+
+fn request_line(bytes: &[u8], parsed: &httparse::Request<'_, '_>) -> Result<RequestLine, Fault> {
     let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
     if method.len() > METHOD_BYTES_MAX {
         return Err(Fault::MethodTooLong);
     }
-    collect(bytes, parsed.headers, fields);
     Ok(RequestLine {
         method: Span::within(bytes, method.as_bytes()),
         target: Span::within(bytes, target.as_bytes()),
         version: version(parsed.version),
     })
+}
+
+/// Parses the request head that `bytes` begin with, if it is whole and [clean](is_clean); the
+/// line and where the head ends.
+pub(crate) fn clean_request(
+    bytes: &[u8],
+    limits: &HeadLimits,
+    fields: &mut Vec<Field>,
+) -> Option<(RequestLine, usize)> {
+    let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Request::new(&mut []);
+    let Ok(Status::Complete(end)) = parsed.parse_with_uninit_headers(bytes, &mut room) else {
+        return None;
+    };
+    let line = request_line(bytes, &parsed).ok()?;
+    collect(bytes, parsed.headers, fields);
+    let is_first = line.method.start == 0;
+    (is_first && is_clean(bytes.get(..end)?, fields, limits)).then_some((line, end))
 }
 
 /// Parses a complete reply head, its fields into `fields`.
@@ -71,12 +94,56 @@ pub(crate) fn reply(bytes: &[u8], fields: &mut Vec<Field>) -> Result<StatusLine,
         Ok(Status::Partial) => return Err(Fault::StartLine),
         Err(error) => return Err(fault(error)),
     }
+    let line = status_line(bytes, &parsed)?;
+    collect(bytes, parsed.headers, fields);
+    Ok(line)
+}
+
+fn status_line(bytes: &[u8], parsed: &httparse::Response<'_, '_>) -> Result<StatusLine, Fault> {
     let status = parsed.code.unwrap_or_default();
     if !(100..600).contains(&status) {
         return Err(Fault::StatusCode);
     }
-    collect(bytes, parsed.headers, fields);
     Ok(StatusLine { version: version(parsed.version), status, reason: reason(bytes) })
+}
+
+/// The same as [`clean_request`] for a reply.
+pub(crate) fn clean_reply(
+    bytes: &[u8],
+    limits: &HeadLimits,
+    fields: &mut Vec<Field>,
+) -> Option<(StatusLine, usize)> {
+    if !bytes.starts_with(b"HTTP/1.") {
+        return None;
+    }
+    let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let parse = config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut room);
+    let Ok(Status::Complete(end)) = parse else { return None };
+    let line = status_line(bytes, &parsed).ok()?;
+    collect(bytes, parsed.headers, fields);
+    is_clean(bytes.get(..end)?, fields, limits).then_some((line, end))
+}
+
+/// Whether a head that httparse took needs no second look: every line ends with CRLF, where it
+/// would take a bare LF, and everything is within the limits. What is not clean is left to
+/// [`Lines`](crate::lines), which knows why.
+fn is_clean(head: &[u8], fields: &[Field], limits: &HeadLimits) -> bool {
+    let (mut start, mut most) = (0, limits.line_bytes);
+    for field in fields {
+        let next = field.name.start as usize;
+        let line = head.get(start..next).unwrap_or_default();
+        if !line.ends_with(b"\r\n") || line.len() > most.saturating_add(2) {
+            return false;
+        }
+        (start, most) = (next, limits.field_bytes);
+    }
+    let last = head.get(start..).unwrap_or_default();
+    last.ends_with(b"\r\n\r\n")
+        && last.len() <= most.saturating_add(4)
+        && head.len() <= limits.bytes
+        && fields.len() <= limits.fields
 }
 
 /// Parses a complete trailer section, fields and empty line.

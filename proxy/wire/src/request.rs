@@ -87,9 +87,21 @@ impl<'a> Request<'a> {
         named(&self.head.fields, self.bytes, name)
     }
 
+    /// Value of the first field of this kind.
+    #[must_use]
+    pub fn first(&self, kind: Known) -> Option<&'a [u8]> {
+        if !self.head.present.contains(kind) {
+            return None;
+        }
+        known(&self.head.fields, self.bytes, kind).next()
+    }
+
     /// Value of the first cookie of this name.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        if !self.head.present.contains(Known::Cookie) {
+            return None;
+        }
         known(&self.head.fields, self.bytes, Known::Cookie)
             .flat_map(|value| value.split(|byte| *byte == b';'))
             .find_map(|pair| value_of(trim(pair), name.as_bytes()))
@@ -158,6 +170,9 @@ impl<'a> Request<'a> {
     /// The trace this request belongs to, if it says so validly and once.
     #[must_use]
     pub fn traceparent(&self) -> Option<Traceparent> {
+        if !self.head.present.contains(Known::Traceparent) {
+            return None;
+        }
         let mut values = known(&self.head.fields, self.bytes, Known::Traceparent);
         let (first, second) = (values.next()?, values.next());
         if second.is_some() { None } else { Traceparent::parse(first) }

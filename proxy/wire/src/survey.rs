@@ -3,7 +3,7 @@
 use crate::{
     framing::{Coding, Length},
     head::Field,
-    known::Known,
+    known::{Known, KnownSet},
     limits::{HOPS_MAX, OPTIONS_MAX},
     reject::Fault,
     span::Span,
@@ -12,6 +12,8 @@ use crate::{
 /// What the fields of a head say together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Survey {
+    /// Which fields there are.
+    pub(crate) present: KnownSet,
     pub(crate) length: Length,
     pub(crate) coding: Coding,
     pub(crate) host: Option<Span>,
@@ -44,6 +46,10 @@ impl Survey {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "most fields say nothing about the message")]
     fn note(&mut self, known: Known, span: Span, bytes: &[u8]) -> Result<(), Fault> {
+        self.present.insert(known);
+        if matches!(known, Known::Other | Known::Control) {
+            return Ok(());
+        }
         let value = span.of(bytes);
         match known {
             Known::ContentLength => self.length.note(value),

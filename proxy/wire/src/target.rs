@@ -108,11 +108,7 @@ pub(crate) fn host_bytes(authority: &[u8]) -> Option<usize> {
             address.parse::<std::net::Ipv6Addr>().ok()?;
             end.checked_add(2)?
         }
-        _ => {
-            let end = memchr(b':', authority).unwrap_or(authority.len());
-            reg_name(authority.get(..end)?)?;
-            end
-        }
+        _ => reg_name(authority)?,
     };
     match authority.get(end..)? {
         [] => Some(end),
@@ -123,28 +119,39 @@ pub(crate) fn host_bytes(authority: &[u8]) -> Option<usize> {
     }
 }
 
-/// `reg-name`, but not empty: the schemes we serve demand a host.
-fn reg_name(name: &[u8]) -> Option<()> {
-    let mut bytes = name.iter();
-    while let Some(byte) = bytes.next() {
-        let is_fine = match byte {
-            b'%' => [bytes.next(), bytes.next()]
-                .iter()
-                .all(|digit| digit.is_some_and(u8::is_ascii_hexdigit)),
-            _ => is_plain(*byte),
-        };
-        if !is_fine {
-            return None;
+/// The length of the `reg-name` that `text` begins with. Not empty: the schemes we serve demand a
+/// host.
+fn reg_name(text: &[u8]) -> Option<usize> {
+    let mut end = 0_usize;
+    loop {
+        let rest = text.get(end..)?;
+        end = end.checked_add(rest.iter().take_while(|byte| is_plain(**byte)).count())?;
+        match text.get(end..)? {
+            [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                end = end.checked_add(3)?;
+            }
+            [b'%', ..] => return None,
+            _ => return (end > 0).then_some(end),
         }
     }
-    (!name.is_empty()).then_some(())
 }
 
-/// `unreserved` or `sub-delims`.
-const fn is_plain(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
-        | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
+fn is_plain(byte: u8) -> bool {
+    PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
 }
+
+/// `unreserved` and `sub-delims`: a look costs less than the comparisons.
+#[expect(clippy::indexing_slicing, reason = "run by the compiler")]
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        plain[byte as usize] = matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-'
+            | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=');
+        byte += 1;
+    }
+    plain
+};
 
 /// Whether `target` may be sent to an origin in origin-form: what a rewriting must yield.
 #[must_use]

@@ -1,10 +1,12 @@
 //! Heads to bytes: from parsed fields, one decision a field, one pass.
 
+use std::ops::Range;
+
 use crate::{
     edits::Edits,
     framing::Framing,
     head::{Field, Upgrade, Version},
-    known::Known,
+    known::{Known, KnownSet},
     request::{Request, known},
     response::Response,
     rewrite::{Forwarding, RequestRewrite, ResponseRewrite, Trace},
@@ -25,18 +27,19 @@ pub fn write_request(out: &mut Vec<u8>, request: Request<'_>, rewrite: &RequestR
         }
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let mut head = Head { out, bytes: request.bytes, edits: rewrite.edits };
-    head.field(b"Host", rewrite.host.unwrap_or_else(|| request.authority()));
+    let mut head =
+        Head { out, bytes: request.bytes, present: request.head.present, edits: rewrite.edits };
+    head.field(b"Host: ", rewrite.host.unwrap_or_else(|| request.authority()));
     let seen = head.request_fields(&request.head.fields, rewrite);
     head.client(request, &rewrite.client, &seen);
     if !rewrite.via.is_empty() {
         head.via(&request.head.fields, request.version(), rewrite.via);
     }
     if let Some(id) = rewrite.request_id {
-        head.own(b"X-Request-Id", id);
+        head.own(b"X-Request-Id: ", id);
     }
     if let Trace::Continue(text) | Trace::Start(text) = rewrite.trace {
-        head.own(b"Traceparent", text);
+        head.own(b"Traceparent: ", text);
     }
     head.request_connection(request, rewrite);
     head.framing(rewrite.framing);
@@ -53,25 +56,26 @@ pub fn write_response(out: &mut Vec<u8>, response: Response<'_>, rewrite: &Respo
         reason => reason,
     };
     status_line(out, status, reason);
-    let mut head = Head { out, bytes: response.bytes, edits: rewrite.edits };
-    let has_date = head.response_fields(&response.head.fields, rewrite);
+    let mut head =
+        Head { out, bytes: response.bytes, present: response.head.present, edits: rewrite.edits };
+    head.response_fields(&response.head.fields, rewrite);
     if !rewrite.via.is_empty() {
         head.via(&response.head.fields, response.version(), rewrite.via);
     }
     if let Some(id) = rewrite.request_id {
-        head.own(b"X-Request-Id", id);
+        head.own(b"X-Request-Id: ", id);
     }
     if status == 101 && rewrite.upgrade {
-        head.field(b"Connection", b"upgrade");
-        head.joined(b"Upgrade", &response.head.fields, Known::Upgrade, &[]);
+        head.field(b"Connection: ", b"upgrade");
+        head.joined(b"Upgrade: ", &response.head.fields, Known::Upgrade, &[]);
     }
     let is_tunnel = rewrite.upgrade && matches!(status, 200..=299);
     if status >= 200 {
-        if let (Some(date), false) = (rewrite.date, has_date) {
-            head.own(b"Date", date);
+        if let (Some(date), false) = (rewrite.date, response.head.present.contains(Known::Date)) {
+            head.own(b"Date: ", date);
         }
         if let Some(cookie) = rewrite.set_cookie {
-            head.field(b"Set-Cookie", cookie);
+            head.field(b"Set-Cookie: ", cookie);
         }
         //= rfc9110#section-9.3.6
         //# A server MUST NOT send any Transfer-Encoding or Content-Length header fields in a 2xx
@@ -97,8 +101,9 @@ pub fn write_response(out: &mut Vec<u8>, response: Response<'_>, rewrite: &Respo
 
 pub(crate) fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    decimal(out, status.into());
-    out.push(b' ');
+    // Three digits: 100 to 599.
+    let digit = |unit: u16| b'0' | u8::try_from(status / unit % 10).unwrap_or_default();
+    out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
 }
@@ -133,6 +138,8 @@ struct Seen {
 pub(crate) struct Head<'h> {
     pub(crate) out: &'h mut Vec<u8>,
     pub(crate) bytes: &'h [u8],
+    /// The fields that were received.
+    pub(crate) present: KnownSet,
     pub(crate) edits: &'h [&'h Edits],
 }
 
@@ -141,6 +148,7 @@ impl Head<'_> {
     fn request_fields(&mut self, fields: &[Field], rewrite: &RequestRewrite<'_>) -> Seen {
         let mut seen = Seen::default();
         let client = &rewrite.client;
+        let mut run = 0..0;
         for field in fields {
             let is_kept = match field.known {
                 Known::Other
@@ -187,40 +195,40 @@ impl Head<'_> {
                 | Known::Upgrade => false,
             };
             if is_kept {
-                self.copy(field);
+                self.keep(field, &mut run);
             }
         }
+        self.copy(&run);
         seen
     }
 
-    /// The fields of a reply that go on; whether Date is one of them.
-    fn response_fields(&mut self, fields: &[Field], rewrite: &ResponseRewrite<'_>) -> bool {
-        let mut has_date = false;
+    /// The fields of a reply that go on.
+    fn response_fields(&mut self, fields: &[Field], rewrite: &ResponseRewrite<'_>) {
+        let mut run = 0..0;
         for field in fields {
-            has_date |= field.known == Known::Date;
             let is_replaced = (field.known == Known::Via && !rewrite.via.is_empty())
                 || (field.known == Known::XRequestId && rewrite.request_id.is_some());
             if !is_replaced && !field.known.is_ours() {
-                self.copy(field);
+                self.keep(field, &mut run);
             }
         }
-        has_date
+        self.copy(&run);
     }
 
     /// What the origin is told of the client.
     fn client(&mut self, request: Request<'_>, client: &Forwarding<'_>, seen: &Seen) {
         let fields: &[Field] = if client.trusted { &request.head.fields } else { &[] };
         if !client.ip.is_empty() {
-            self.joined(b"X-Forwarded-For", fields, Known::XForwardedFor, &[client.ip]);
+            self.joined(b"X-Forwarded-For: ", fields, Known::XForwardedFor, &[client.ip]);
             if !seen.real_ip {
-                self.own(b"X-Real-IP", client.ip);
+                self.own(b"X-Real-IP: ", client.ip);
             }
         }
         if !seen.host && !request.authority().is_empty() {
-            self.own(b"X-Forwarded-Host", request.authority());
+            self.own(b"X-Forwarded-Host: ", request.authority());
         }
         if !seen.proto && !client.proto.is_empty() {
-            self.own(b"X-Forwarded-Proto", client.proto);
+            self.own(b"X-Forwarded-Proto: ", client.proto);
         }
         if client.forwarded {
             let (open, close): (&[u8], &[u8]) = match client.ip {
@@ -238,7 +246,7 @@ impl Head<'_> {
                 b"\";proto=",
                 client.proto,
             ];
-            self.joined(b"Forwarded", fields, Known::Forwarded, &parts);
+            self.joined(b"Forwarded: ", fields, Known::Forwarded, &parts);
         }
     }
 
@@ -250,7 +258,7 @@ impl Head<'_> {
             Version::Http10 => b"1.0 ",
             Version::Http11 => b"1.1 ",
         };
-        self.joined(b"Via", fields, Known::Via, &[protocol, name]);
+        self.joined(b"Via: ", fields, Known::Via, &[protocol, name]);
     }
 
     /// A request's options for the connection to the origin, which is kept alive without saying so.
@@ -262,23 +270,23 @@ impl Head<'_> {
         match (is_upgrade, request.accepts_trailers()) {
             (false, false) => {}
             (true, _) => {
-                self.field(b"Connection", b"upgrade");
-                self.field(b"Upgrade", b"websocket");
+                self.field(b"Connection: ", b"upgrade");
+                self.field(b"Upgrade: ", b"websocket");
             }
             (false, true) => {
-                self.field(b"Connection", b"te");
-                self.field(b"TE", b"trailers");
+                self.field(b"Connection: ", b"te");
+                self.field(b"TE: ", b"trailers");
             }
         }
         if rewrite.expect && request.expects_continue() {
-            self.field(b"Expect", b"100-continue");
+            self.field(b"Expect: ", b"100-continue");
         }
     }
 
     pub(crate) fn connection(&mut self, is_kept: bool, client: Version) {
         match (is_kept, client) {
-            (false, _) => self.field(b"Connection", b"close"),
-            (true, Version::Http10) => self.field(b"Connection", b"keep-alive"),
+            (false, _) => self.field(b"Connection: ", b"close"),
+            (true, Version::Http10) => self.field(b"Connection: ", b"keep-alive"),
             (true, Version::Http11) => {}
         }
     }
@@ -286,7 +294,7 @@ impl Head<'_> {
     pub(crate) fn framing(&mut self, framing: Framing) {
         match framing {
             Framing::Empty | Framing::UntilClose => {}
-            Framing::Chunked => self.field(b"Transfer-Encoding", b"chunked"),
+            Framing::Chunked => self.field(b"Transfer-Encoding: ", b"chunked"),
             Framing::Length(bytes) => {
                 self.out.extend_from_slice(b"Content-Length: ");
                 decimal(self.out, bytes);
@@ -299,43 +307,64 @@ impl Head<'_> {
     pub(crate) fn finish(&mut self) {
         for edits in self.edits {
             for (name, value) in edits.written() {
-                self.field(name, value);
+                self.out.extend_from_slice(name);
+                self.field(b": ", value);
             }
         }
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// A received field, unless it is edited away.
-    fn copy(&mut self, field: &Field) {
-        let name = field.name.of(self.bytes);
-        if self.is_edited(name) {
+    /// A received field, unless it is edited away. Lines that read as we would write them are not
+    /// written one by one: they are gathered in `run`, a range of what was received, for as long as
+    /// they are neighbours.
+    fn keep(&mut self, field: &Field, run: &mut Range<usize>) {
+        if self.is_edited(field.name.of(self.bytes)) {
             return;
         }
-        self.field(name, field.value.of(self.bytes));
+        let line = field.name.start as usize..(field.value.end as usize).saturating_add(2);
+        let is_plain = self.is_plain(field, &line);
+        if is_plain && line.start == run.end {
+            run.end = line.end;
+            return;
+        }
+        self.copy(run);
+        *run = 0..0;
+        if is_plain {
+            *run = line;
+        } else {
+            self.out.extend_from_slice(field.name.of(self.bytes));
+            self.field(b": ", field.value.of(self.bytes));
+        }
+    }
+
+    /// Whether a received line is `name: value` and CRLF, without any other white space around.
+    fn is_plain(&self, field: &Field, line: &Range<usize>) -> bool {
+        let between = field.name.end as usize..field.value.start as usize;
+        self.bytes.get(between) == Some(b": ")
+            && self.bytes.get(line.clone()).is_some_and(|line| line.ends_with(b"\r\n"))
+    }
+
+    fn copy(&mut self, run: &Range<usize>) {
+        self.out.extend_from_slice(self.bytes.get(run.clone()).unwrap_or_default());
     }
 
     /// A field of ours, unless the configuration knows better.
-    fn own(&mut self, name: &[u8], value: &[u8]) {
-        if !self.is_edited(name) {
-            self.field(name, value);
+    #[inline]
+    fn own(&mut self, opening: &'static [u8], value: &[u8]) {
+        if !self.is_edited_away(opening) {
+            self.field(opening, value);
         }
     }
 
     /// One field of all received ones of a kind, and a last member of ours in parts.
-    fn joined(&mut self, name: &[u8], fields: &[Field], kind: Known, last: &[&[u8]]) {
-        if self.is_edited(name) {
+    #[inline]
+    fn joined(&mut self, opening: &'static [u8], fields: &[Field], kind: Known, last: &[&[u8]]) {
+        if self.is_edited_away(opening) {
             return;
         }
-        self.out.extend_from_slice(name);
-        self.out.extend_from_slice(b": ");
-        let mut between: &[u8] = b"";
-        for value in known(fields, self.bytes, kind).filter(|value| !value.is_empty()) {
-            self.out.extend_from_slice(between);
-            self.out.extend_from_slice(value);
-            between = b", ";
-        }
-        if !last.is_empty() {
-            self.out.extend_from_slice(between);
+        self.out.extend_from_slice(opening);
+        if !fields.is_empty() && self.present.contains(kind) {
+            self.members(fields, kind, !last.is_empty());
         }
         for part in last {
             self.out.extend_from_slice(part);
@@ -343,12 +372,29 @@ impl Head<'_> {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// The values received in fields of a kind, with a comma behind the last if more follow.
+    fn members(&mut self, fields: &[Field], kind: Known, more: bool) {
+        let mut between: &[u8] = b"";
+        for value in known(fields, self.bytes, kind).filter(|value| !value.is_empty()) {
+            self.out.extend_from_slice(between);
+            self.out.extend_from_slice(value);
+            between = b", ";
+        }
+        if more {
+            self.out.extend_from_slice(between);
+        }
+    }
+
+    /// A field, given the name with its colon and space.
     #[inline]
-    pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) {
-        self.out.extend_from_slice(name);
-        self.out.extend_from_slice(b": ");
+    pub(crate) fn field(&mut self, opening: &[u8], value: &[u8]) {
+        self.out.extend_from_slice(opening);
         self.out.extend_from_slice(value);
         self.out.extend_from_slice(b"\r\n");
+    }
+
+    fn is_edited_away(&self, opening: &[u8]) -> bool {
+        !self.edits.is_empty() && self.is_edited(opening.strip_suffix(b": ").unwrap_or(opening))
     }
 
     #[inline]
