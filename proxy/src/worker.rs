@@ -14,6 +14,7 @@ mod flow;
 mod identity;
 mod origin;
 mod outgoing;
+mod readahead;
 mod record;
 mod relay;
 mod runtime;

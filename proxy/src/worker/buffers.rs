@@ -45,8 +45,9 @@ const fn capacity(size: Size) -> usize {
 const SPARE_SMALL: usize = 1024;
 const SPARE_WIDE: usize = 64;
 
-/// Buffers that silent clients may keep: 18 MiB a core, and enough for those that never pause.
-const KEPT_MAX: usize = 512;
+/// Buffers that silent connections may keep, clients' and origins': 36 MiB a core at most, and
+/// enough for those that never pause.
+const KEPT_MAX: usize = 1024;
 
 /// The two sizes of buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub(super) struct Buffers {
     wide: RefCell<Vec<Vec<u8>>>,
     /// Buffers made so far.
     made: Cell<usize>,
-    /// Buffers that silent clients keep.
+    /// Buffers that silent connections keep.
     kept: Cell<usize>,
     cells: Arc<CoreCells>,
 }
@@ -88,14 +89,15 @@ impl Buffers {
         })
     }
 
-    /// Lets a silent client keep its buffer for as long as what comes back lives, unless enough do.
-    pub(super) fn keep_one(&self) -> Option<Kept<'_>> {
+    /// Lets a silent connection keep a buffer for as long as what comes back lives, unless enough
+    /// do.
+    pub(super) fn keep_one(self: &Rc<Self>) -> Option<Kept> {
         let kept = self.kept.get();
         if kept >= KEPT_MAX {
             return None;
         }
         self.kept.set(kept + 1);
-        Some(Kept(self))
+        Some(Kept(Rc::clone(self)))
     }
 
     /// Rents an empty buffer.
@@ -139,10 +141,10 @@ impl Buffers {
     }
 }
 
-/// A place among the clients that keep their buffer while silent.
-pub(super) struct Kept<'b>(&'b Buffers);
+/// A place among the silent connections that keep a buffer.
+pub(super) struct Kept(Rc<Buffers>);
 
-impl Drop for Kept<'_> {
+impl Drop for Kept {
     fn drop(&mut self) {
         self.0.kept.set(self.0.kept.get() - 1);
     }

@@ -302,7 +302,7 @@ impl Exchange<'_> {
             Ok(whole) => {
                 self.judge(plan, origin, Ok(whole.status));
                 if whole.origin_reusable {
-                    lease.release(self.worker.deadlines.now());
+                    lease.release(self.worker.deadlines.now(), &self.worker.buffers);
                 }
                 Attempt::Whole(whole, surplus)
             }

@@ -21,8 +21,9 @@ use gnomon_sys::{
 };
 
 use super::{
-    buffers::Size,
+    buffers::{Buffers, Kept, Size},
     deadline::{Deadline, Deadlines, TICK_MILLIS, Ticks},
+    readahead::ReadAhead,
 };
 use crate::{
     cells::{CoreCells, EndpointCells},
@@ -59,13 +60,17 @@ pub(super) struct Origin {
 struct Idle {
     line: Line,
     since: u32,
+    /// Held while the connection is read ahead.
+    #[expect(dead_code, reason = "a guard")]
+    kept: Option<Kept>,
 }
 
 /// A connection to an origin. The deadline comes first: it lets go of the descriptor before the
 /// socket is dropped.
 pub(super) struct Line {
     pub(super) deadline: Deadline,
-    pub(super) stream: Duplex,
+    pub(super) stream: Rc<Duplex>,
+    pub(super) ahead: ReadAhead,
 }
 
 struct Ticket {
@@ -175,16 +180,15 @@ impl Origin {
         Lease { line: Some(line), origin: Rc::clone(self), reused, waited }
     }
 
-    /// The most recently used idle connection that is still quiet. One with bytes on it that
-    /// nobody asked for is as dead as one that has ended: they would be taken for a reply.
+    /// The most recently used idle connection that is still quiet.
     fn pop_idle(&self) -> Option<Line> {
         loop {
             let idle = self.idle.borrow_mut().pop()?;
             self.cells.idle.sub(1);
-            match socket::peek(idle.line.stream.as_raw_fd()) {
-                Waiting::Nothing => return Some(idle.line),
-                Waiting::Bytes | Waiting::End => self.closed(),
+            if idle.line.is_quiet() {
+                return Some(idle.line);
             }
+            self.closed();
         }
     }
 
@@ -246,7 +250,8 @@ impl Origin {
         match monoio::time::timeout(patience, connecting).await {
             Ok(Ok(stream)) => {
                 let deadline = wheel.open(stream.as_raw_fd());
-                Ok(Line { deadline, stream })
+                let stream = Rc::new(stream);
+                Ok(Line { deadline, ahead: ReadAhead::of(&stream), stream })
             }
             Ok(Err(_)) => Err(Failure::origin(Stage::Connect, Kind::Gone)),
             Err(_) => Err(Failure::origin(Stage::Connect, Kind::Timeout)),
@@ -260,7 +265,7 @@ impl Origin {
         let patience = self.idle_ticks.get();
         idle.retain(|idle| {
             let is_fresh = !all && now.saturating_sub(idle.since) < patience;
-            is_fresh && socket::peek(idle.line.stream.as_raw_fd()) == Waiting::Nothing
+            is_fresh && idle.line.is_quiet()
         });
         let gone = before - idle.len();
         drop(idle);
@@ -268,6 +273,15 @@ impl Origin {
             self.cells.idle.sub(1);
             self.closed();
         }
+    }
+}
+
+impl Line {
+    /// Whether an idle connection has neither ended nor said anything: bytes that nobody asked for
+    /// would be taken for a reply.
+    fn is_quiet(&self) -> bool {
+        let peek = || socket::peek(self.stream.as_raw_fd()) == Waiting::Nothing;
+        self.ahead.is_quiet().unwrap_or_else(peek)
     }
 }
 
@@ -292,12 +306,18 @@ impl Lease {
 
     /// Gives the connection back for others to use. Only for one whose exchange has ended cleanly
     /// on both sides.
-    pub(super) fn release(mut self, now: u32) {
+    pub(super) fn release(mut self, now: u32, buffers: &Rc<Buffers>) {
         let Some(line) = self.line.take() else { return };
         line.deadline.disarm();
         let origin = &self.origin;
         if origin.idle.borrow().len() < origin.idle_max.get() {
-            origin.idle.borrow_mut().push(Idle { line, since: now });
+            // A long reply wants a wide buffer from its first byte on.
+            let is_short = origin.reply_size.get() == Size::Small;
+            let kept = if is_short { buffers.keep_one() } else { None };
+            if kept.is_some() {
+                line.ahead.begin(buffers.rent(Size::Small));
+            }
+            origin.idle.borrow_mut().push(Idle { line, since: now, kept });
             origin.cells.idle.add(1);
             origin.call_next();
         } else {

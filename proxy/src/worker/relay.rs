@@ -1,5 +1,7 @@
 //! The reply on its way down: interim replies, the head rewritten in place, the body.
 
+use std::io;
+
 use gnomon_policy::{Plan, retry::FailureStage};
 use gnomon_wire::{
     BodyLimits, BodyReader, BodyWriter, Framing, HeadLimits, Piece, Progress, Reject, Request,
@@ -103,11 +105,14 @@ pub(super) async fn reply(
     head: &mut ResponseHead,
     entry: &mut Entry,
 ) -> Result<Whole, Broken> {
-    let mut inbox = flow.worker.buffers.rent(terms.origin.reply_size.get());
+    let (mut read, mut inbox) = match flow.line.ahead.outcome().await {
+        Some((read, inbox)) => (Some(read), inbox),
+        None => (None, flow.worker.buffers.rent(terms.origin.reply_size.get())),
+    };
     let mut interims = 0;
     let length = loop {
         head.clear();
-        let length = read_head(flow, terms, head, &mut inbox, interims > 0).await?;
+        let length = read_head(flow, terms, head, &mut inbox, read.take(), interims > 0).await?;
         let response = Response { head, bytes: inbox.data() };
         if !response.is_interim() {
             break length;
@@ -137,12 +142,13 @@ pub(super) async fn reply(
     final_reply(flow, terms, head, inbox, length, entry).await
 }
 
-/// Reads on until `head` is complete; its length.
+/// Reads on until `head` is complete; its length. A first `read` may have been made already.
 async fn read_head(
     flow: &Flow<'_>,
     terms: &Terms<'_>,
     head: &mut ResponseHead,
     inbox: &mut Buffer,
+    mut read: Option<io::Result<usize>>,
     is_later: bool,
 ) -> Result<usize, Broken> {
     let limits = &terms.view.snapshot.config.limits;
@@ -171,7 +177,11 @@ async fn read_head(
             let silent = inbox.is_empty() && !is_later;
             if silent { Broken::silent(failure) } else { Broken::unanswered(failure) }
         };
-        match inbox.fill(&flow.line.stream, usize::MAX).await {
+        let read = match read.take() {
+            Some(read) => read,
+            None => inbox.fill(&flow.line.stream, usize::MAX).await,
+        };
+        match read {
             Ok(0) | Err(_) if flow.line.deadline.fired() => {
                 return Err(broken(Kind::Timeout, inbox));
             }

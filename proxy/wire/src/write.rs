@@ -101,9 +101,10 @@ pub fn write_response(out: &mut Vec<u8>, response: Response<'_>, rewrite: &Respo
 
 pub(crate) fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    // Three digits: 100 to 599.
-    let digit = |unit: u16| b'0' | u8::try_from(status / unit % 10).unwrap_or_default();
-    out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
+    // 100 to 599.
+    let digits = [status / 100 % 10, status / 10 % 10, status % 10];
+    out.extend_from_slice(&digits.map(|digit| b'0' | u8::try_from(digit).unwrap_or_default()));
+    out.push(b' ');
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
 }
