@@ -54,6 +54,8 @@ pub struct Row {
     pub load: Summary,
     /// Microseconds of the proxy's processes for each request.
     pub cpu_us: f64,
+    /// Where that was read.
+    pub cpu_source: &'static str,
     /// Memory of the proxy's processes at the end, in KiB.
     pub rss_kib: u64,
     /// How busy the proxy was, as a share of one core.
@@ -169,6 +171,7 @@ fn measure(
         peer: started.name.clone(),
         round,
         cpu_us: cpu_seconds * 1e6 / load.requests as f64,
+        cpu_source: started.running.cpu_source(),
         rss_kib: after.rss_kib,
         busy: cpu_seconds / seconds,
         load_busy: own_seconds / seconds,

@@ -5,6 +5,7 @@
 //! thread can be both and the proxy has the other core to itself. HTTP is understood just enough
 //! to know where a message ends; this is no place to learn what a valid message is.
 
+pub mod cgroup;
 pub mod compare;
 pub mod load;
 pub mod message;

@@ -32,6 +32,7 @@ impl Origin {
     /// When the address is taken.
     pub fn listen(address: SocketAddr, poller: &Poller) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
+        rustix::net::listen(&listener, BACKLOG)?;
         listener.set_nonblocking(true)?;
         poller.add(&listener, Token::OriginAccept, Interest::Read)?;
         let replies = HashMap::new();
@@ -245,5 +246,8 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const CONNECTIONS_MAX: usize = 8192;
 /// So that a flood of connections does not starve those that are open.
 const ACCEPTS_PER_TURN: usize = 64;
+/// The standard library's queue of 128 drops the first packet of a burst, and a client comes back
+/// only after a second. Listening again is how a longer one is asked for.
+pub(crate) const BACKLOG: i32 = 4096;
 /// Replies handed to the kernel at once when requests were pipelined.
 const IO_SLICES: usize = 16;

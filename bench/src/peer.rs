@@ -121,7 +121,8 @@ impl Peer {
             scenario.configs.map_or_else(|| templates.to_path_buf(), |sub| templates.join(sub));
         match self.kind.template() {
             Some(template) => folder.join(template).is_file(),
-            None => scenario.configs.is_none(),
+            // It looks at nothing, so it serves any scenario.
+            None => true,
         }
     }
 

@@ -12,11 +12,14 @@ use rustix::{
     thread::CpuSet,
 };
 
+use crate::cgroup::Group;
+
 /// A process of ours, and those it starts. Dropping it ends it.
 #[derive(Debug)]
 pub struct Running {
     name: String,
     child: Child,
+    group: Option<Group>,
 }
 
 /// What a process and its descendants have used by now.
@@ -45,19 +48,33 @@ impl Running {
         // A child inherits where its parent may run, so that all its threads start in place.
         let before = rustix::thread::sched_getaffinity(None).map_err(|error| error.to_string())?;
         pin(core)?;
+        let group = Group::create(&format!("gnomon-bench-{}-{name}", std::process::id()));
+        let group = group.filter(|group| group.enter().is_ok());
         let spawned = command.spawn();
+        let left = group.as_ref().map_or(Ok(()), Group::leave);
         rustix::thread::sched_setaffinity(None, &before).map_err(|error| error.to_string())?;
         let child = spawned.map_err(|error| format!("cannot start {name}: {error}"))?;
-        Ok(Self { name: name.to_owned(), child })
+        let running = Self { name: name.to_owned(), child, group };
+        left.map_err(|error| format!("cannot leave the cgroup of {name}: {error}"))?;
+        Ok(running)
     }
 
-    /// What it has used by now. Threads that have ended are no longer counted.
+    /// What it has used by now. Without a cgroup, threads that have ended are not counted.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        tree(self.child.id()).into_iter().fold(Usage::default(), |sum, pid| Usage {
-            cpu_ns: sum.cpu_ns + cpu_ns(pid),
-            rss_kib: sum.rss_kib + rss_kib(pid),
-        })
+        let mut usage = tree(self.child.id()).into_iter().fold(Usage::default(), |sum, pid| {
+            Usage { cpu_ns: sum.cpu_ns + cpu_ns(pid), rss_kib: sum.rss_kib + rss_kib(pid) }
+        });
+        if let Some(cpu_ns) = self.group.as_ref().and_then(Group::cpu_ns) {
+            usage.cpu_ns = cpu_ns;
+        }
+        usage
+    }
+
+    /// Where its CPU time is read.
+    #[must_use]
+    pub fn cpu_source(&self) -> &'static str {
+        self.group.as_ref().map_or("the threads' schedstat", Group::source)
     }
 
     /// Why it is no longer there, if it is not.

@@ -8,6 +8,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
 };
 
+use crate::origin::BACKLOG;
 use crate::poll::{Interest, Poller, Token};
 
 /// A listening relay and its pairs. Slot `n` is relayed to slot `n ^ 1`.
@@ -33,6 +34,7 @@ impl Relay {
     /// When the address is taken.
     pub fn listen(address: SocketAddr, to: SocketAddr, poller: &Poller) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
+        rustix::net::listen(&listener, BACKLOG)?;
         listener.set_nonblocking(true)?;
         poller.add(&listener, Token::RelayAccept, Interest::Read)?;
         Ok(Self { listener, to, halves: Vec::new(), free: Vec::new() })

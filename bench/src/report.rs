@@ -70,10 +70,11 @@ pub fn table(what: &str, rows: &[Row]) -> String {
     let cpu = |peer: &str| spread(rows, peer, |row| row.cpu_us);
     let nginx = peers.contains(&"nginx").then(|| cpu("nginx").median);
     let rivals = peers.iter().filter(|peer| !matches!(**peer, "gnomon" | "before" | "relay"));
+    let floor = peers.contains(&"relay").then(|| cpu("relay").median);
     let best = rivals.map(|peer| cpu(peer).median).min_by(f64::total_cmp);
     let mut text = format!(
-        "### {what}\n\n| | CPU us/req | to nginx | to the best peer | req/s | p50 us | p99 us | p99.9 us \
-         | RSS MiB | load busy | others | faults |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        "### {what}\n\n| | CPU us/req | to nginx | to the best peer | to the floor | req/s | p50 us | p99 us | p99.9 us \
+         | RSS MiB | load busy | others | faults |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     );
     for peer in peers {
         let of = |value: fn(&Row) -> f64| spread(rows, peer, value);
@@ -84,10 +85,11 @@ pub fn table(what: &str, rows: &[Row]) -> String {
         let faults: u64 = rows.iter().filter(|row| row.peer == peer).map(faults).sum();
         let _ = writeln!(
             text,
-            "| {peer} | {} | {} | {} | {} | {} | {} | {} | {} | {} % | {} % | {faults} |",
+            "| {peer} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} % | {} % | {faults} |",
             cpu.tell(2),
             ratio(nginx),
             ratio(best),
+            ratio(floor),
             of(|row| row.load.rate).tell(0),
             of(|row| row.load.p50_us as f64).tell(0),
             of(|row| row.load.p99_us as f64).tell(0),
@@ -144,6 +146,7 @@ mod tests {
             round: 1,
             load: Seen::default().summary(1.0),
             cpu_us,
+            cpu_source: "",
             rss_kib: 2048,
             busy: 1.0,
             load_busy: 1.0,
@@ -153,10 +156,11 @@ mod tests {
 
     #[test]
     fn a_table_gives_medians_and_ratios() {
-        let cpu = [("gnomon", 6.0), ("nginx", 9.0), ("gnomon", 8.0), ("nginx", 11.0)];
+        let cpu =
+            [("gnomon", 6.0), ("nginx", 9.0), ("gnomon", 8.0), ("nginx", 11.0), ("relay", 5.0)];
         let rows: Vec<_> = cpu.iter().map(|(peer, cpu_us)| row(peer, *cpu_us)).collect();
         let table = table("GET", &rows);
-        assert!(table.contains("| gnomon | 7.00 [6.00..8.00] | 0.70 | 0.70 |"), "{table}");
-        assert!(table.contains("| nginx | 10.00 [9.00..11.00] | 1.00 | 1.00 |"), "{table}");
+        assert!(table.contains("| gnomon | 7.00 [6.00..8.00] | 0.70 | 0.70 | 1.40 |"), "{table}");
+        assert!(table.contains("| nginx | 10.00 [9.00..11.00] | 1.00 | 1.00 | 2.00 |"), "{table}");
     }
 }

@@ -199,8 +199,8 @@ fn keep(
     let readme = format!(
         "# {date}, {machine}\n\n{model}, Linux {}, {cores} cores.\n\n\
          Loopback; proxy on core {}, load and origin in one thread on core {}; {} rounds of \
-         {:.1} s after {:.1} s of warm-up, interleaved. CPU is the time of all threads of the \
-         proxy's processes. Where `load busy` is near 100 %, req/s is a lower bound and CPU the \
+         {:.1} s after {:.1} s of warm-up, interleaved. CPU is the time of the \
+         proxy's processes ({}). Where `load busy` is near 100 %, req/s is a lower bound and CPU the \
          figure to compare.\n\n{}\n",
         kernel.trim(),
         terms.proxy_core,
@@ -208,6 +208,7 @@ fn keep(
         terms.rounds,
         terms.lasting.as_secs_f64(),
         terms.warm_up.as_secs_f64(),
+        rows.first().map_or("nothing", |row| row.cpu_source),
         versions.join("\n"),
     );
     let write = |name: &str, text: &str| fs::write(dir.join(name), text);
