@@ -13,15 +13,19 @@ use std::{
 };
 
 use crate::{
-    load::Summary,
+    figure::{Figure, Row},
+    load::Plan,
     peer::{Peer, Setting},
     process::{self, Running, Usage},
     rig::Rig,
-    scenario::Scenario,
+    scenario::{How, Scenario},
 };
 
+mod idle;
+mod restart;
+
 /// How a comparison is made.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Terms {
     /// Times each proxy is measured in each scenario.
     pub rounds: u32,
@@ -29,6 +33,8 @@ pub struct Terms {
     pub lasting: Duration,
     /// How long before that without looking.
     pub warm_up: Duration,
+    /// Requests a second of open loads; without it half of what the slowest can do.
+    pub rate: Option<f64>,
     /// Where the proxies run.
     pub proxy_core: usize,
     /// Where the load and the origin run.
@@ -39,145 +45,267 @@ pub struct Terms {
     pub templates: PathBuf,
     /// A folder for the proxies' files.
     pub dir: PathBuf,
-}
-
-/// One proxy in one round of one scenario.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// The scenario's name.
-    pub scenario: &'static str,
-    /// The proxy's name.
-    pub peer: String,
-    /// Which round, from 1.
-    pub round: u32,
-    /// What the load saw.
-    pub load: Summary,
-    /// Microseconds of the proxy's processes for each request.
-    pub cpu_us: f64,
-    /// Where that was read.
+    /// Where the proxies' CPU time is read, for whoever reads the figures.
     pub cpu_source: &'static str,
-    /// Memory of the proxy's processes at the end, in KiB.
-    pub rss_kib: u64,
-    /// How busy the proxy was, as a share of one core.
-    pub busy: f64,
-    /// How busy the load and the origin were: near 1 they are the bottleneck.
-    pub load_busy: f64,
-    /// Time others took on the proxy's core: more than a little and the row is suspect.
-    pub others: f64,
 }
 
-/// Measures `peers` in `scenario`, telling each row to `tell`.
+/// A proxy in one size of a scenario.
+#[derive(Debug)]
+struct Entrant<'a> {
+    peer: &'a Peer,
+    name: String,
+    size: u32,
+    listen: SocketAddr,
+}
+
+/// Where a scenario is played.
+struct Stage<'a> {
+    scenario: &'a Scenario,
+    terms: &'a Terms,
+    rig: Rig,
+    tell: &'a mut dyn FnMut(Event<'_>),
+}
+
+/// What happens during a comparison.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A row is there.
+    Row(&'a Row),
+    /// Something a person may want to know.
+    Note(&'a str),
+    /// A proxy was left out, and why.
+    Missing(&'a str),
+}
+
+/// Measures `peers` in `scenario`, telling what happens to `tell`. A proxy that fails is left
+/// out, which is told.
 ///
 /// # Errors
-/// A sentence, when a proxy does not start or does not answer.
+/// A sentence, when the origin cannot be there.
 pub fn run(
     scenario: &Scenario,
     peers: &[Peer],
     terms: &Terms,
-    tell: &mut dyn FnMut(&Row),
+    tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Vec<Row>, String> {
     process::pin(terms.load_core)?;
-    let upstream = local(terms.port);
-    let rig = Rig::new().and_then(|rig| rig.with_origin(upstream));
-    let mut rig =
-        rig.map_err(|error| format!("the origin cannot use port {}: {error}", terms.port))?;
-    let mut started = Vec::new();
-    for (peer, port) in peers.iter().zip(terms.port + 1..) {
-        if peer.takes_part(&terms.templates, scenario) {
-            started.push(start(peer, local(port), scenario, terms, &mut rig)?);
-        }
-    }
-    let mut rows = Vec::new();
-    for round in 1..=terms.rounds.min(ROUNDS_MAX) {
-        let mut order: Vec<usize> = (0..started.len()).collect();
-        if round % 2 == 0 {
-            order.reverse();
-        }
-        for at in order {
-            let row = measure(&mut started[at], scenario, round, terms, &mut rig)?;
-            tell(&row);
-            rows.push(row);
-        }
-    }
-    Ok(rows)
-}
-
-struct Started {
-    name: String,
-    address: SocketAddr,
-    running: Running,
-}
-
-fn start(
-    peer: &Peer,
-    listen: SocketAddr,
-    scenario: &Scenario,
-    terms: &Terms,
-    rig: &mut Rig,
-) -> Result<Started, String> {
-    let dir = terms.dir.join(format!("{}-{}", scenario.name, peer.name));
-    fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let (templates, upstream, core) = (&terms.templates, local(terms.port), terms.proxy_core);
-    let setting = Setting { templates, dir: &dir, listen, upstream, core };
-    if TcpStream::connect_timeout(&listen, KNOCK_TIMEOUT).is_ok() {
-        return Err(format!("somebody else listens on {listen}; choose another --port"));
-    }
-    let mut running = peer.start(scenario, &setting)?;
-    let end = Instant::now() + START_TIMEOUT;
-    while Instant::now() < end {
-        // The origin is served meanwhile: a proxy may ask after its health first.
-        rig.serve(Duration::from_millis(50)).map_err(|error| error.to_string())?;
-        if let Some(why) = running.gone() {
-            return Err(format!("{why}; it said:\n{}", last_words(&dir)));
-        }
-        if TcpStream::connect_timeout(&listen, KNOCK_TIMEOUT).is_ok() {
-            return Ok(Started { name: peer.name.clone(), address: listen, running });
-        }
-    }
-    Err(format!("{} does not listen on {listen}; it said:\n{}", peer.name, last_words(&dir)))
-}
-
-fn measure(
-    started: &mut Started,
-    scenario: &Scenario,
-    round: u32,
-    terms: &Terms,
-    rig: &mut Rig,
-) -> Result<Row, String> {
-    let plan = scenario.plan(started.address);
-    let mut edges: Vec<(Usage, Usage, Duration)> = Vec::new();
-    let running = &started.running;
-    let stretch = rig
-        .measure(plan, terms.warm_up, terms.lasting, &mut || {
-            edges.push((running.usage(), process::own_usage(), core_busy(terms.proxy_core)));
-        })
-        .map_err(|error| format!("{} in {}: {error}", started.name, scenario.name))?;
-    if let Some(why) = started.running.gone() {
-        return Err(why);
-    }
-    let [(before, own_before, core_before), (after, own_after, core_after)] = edges[..] else {
-        return Err("a stretch has two edges".to_owned());
-    };
-    let seconds = stretch.lasted.as_secs_f64();
-    let load = stretch.seen.summary(seconds);
-    if load.requests == 0 {
-        return Err(format!("{} answered nothing in {}", started.name, scenario.name));
-    }
-    let cpu_seconds = after.cpu_ns.saturating_sub(before.cpu_ns) as f64 / 1e9;
-    let own_seconds = own_after.cpu_ns.saturating_sub(own_before.cpu_ns) as f64 / 1e9;
-    let core_seconds = core_after.saturating_sub(core_before).as_secs_f64();
-    Ok(Row {
-        scenario: scenario.name,
-        peer: started.name.clone(),
-        round,
-        cpu_us: cpu_seconds * 1e6 / load.requests as f64,
-        cpu_source: started.running.cpu_source(),
-        rss_kib: after.rss_kib,
-        busy: cpu_seconds / seconds,
-        load_busy: own_seconds / seconds,
-        others: (core_seconds - cpu_seconds).max(0.0) / seconds,
-        load,
+    let host = if scenario.everywhere { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+    let rig = Rig::new().and_then(|rig| rig.with_origin((host, terms.port).into()));
+    let rig = rig.map_err(|error| format!("the origin cannot use port {}: {error}", terms.port))?;
+    let entrants = entrants(scenario, peers, terms);
+    let mut stage = Stage { scenario, terms, rig, tell };
+    Ok(match scenario.how {
+        How::Saturated => stage.at_once(&entrants, false),
+        How::HalfRate => stage.at_once(&entrants, true),
+        How::Idle => stage.in_turn(&entrants, idle::measure),
+        How::Restart => restart::run(&mut stage, &entrants),
     })
+}
+
+fn entrants<'a>(scenario: &Scenario, peers: &'a [Peer], terms: &Terms) -> Vec<Entrant<'a>> {
+    let eligible = |peer: &&Peer| {
+        (peer.is_ours() || !scenario.ours) && peer.takes_part(&terms.templates, scenario)
+    };
+    let all = peers.iter().filter(eligible).flat_map(|peer| {
+        scenario.sizes.iter().map(move |&size| {
+            let name = match scenario.sizes {
+                [_] => peer.name.clone(),
+                _ => format!("{} {size}", peer.name),
+            };
+            (peer, name, size)
+        })
+    });
+    let with_ports = all.zip(terms.port + 1..);
+    with_ports
+        .map(|((peer, name, size), port)| Entrant { peer, name, size, listen: local(port) })
+        .collect()
+}
+
+/// A proxy that serves.
+#[derive(Debug)]
+struct Started<'a> {
+    entrant: &'a Entrant<'a>,
+    dir: PathBuf,
+    running: Running,
+    /// From its start to its first answer.
+    took: Duration,
+}
+
+impl Stage<'_> {
+    fn note(&mut self, text: &str) {
+        (self.tell)(Event::Note(text));
+    }
+
+    /// Every proxy runs all the time, and is loaded in its turn.
+    fn at_once(&mut self, entrants: &[Entrant<'_>], open: bool) -> Vec<Row> {
+        let mut all = Vec::new();
+        for entrant in entrants {
+            match self.start(entrant) {
+                Ok(started) => all.push(started),
+                Err(why) => (self.tell)(Event::Missing(&why)),
+            }
+        }
+        let rate = if open { self.rate(&mut all) } else { None };
+        self.rounds(all, |stage, started, round| {
+            let mut plan = stage.plan(started.entrant);
+            plan.rate = rate;
+            let mut row = stage.measure(started, plan, round)?;
+            if let Some(rate) = rate {
+                row.set(Figure::Asked, rate);
+            }
+            Ok(row)
+        })
+    }
+
+    /// Every proxy is started afresh for each of its turns.
+    fn in_turn(
+        &mut self,
+        entrants: &[Entrant<'_>],
+        measure: fn(&mut Stage<'_>, &mut Started<'_>, u32) -> Result<Row, String>,
+    ) -> Vec<Row> {
+        self.rounds(entrants.iter().collect(), |stage, entrant, round| {
+            let mut started = stage.start(entrant)?;
+            measure(stage, &mut started, round)
+        })
+    }
+
+    /// A B C C B A; who fails is left out from then on.
+    fn rounds<T>(
+        &mut self,
+        mut all: Vec<T>,
+        mut measure: impl FnMut(&mut Self, &mut T, u32) -> Result<Row, String>,
+    ) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for round in 1..=self.terms.rounds.min(ROUNDS_MAX) {
+            let mut kept = Vec::with_capacity(all.len());
+            for mut one in all {
+                match measure(self, &mut one, round) {
+                    Ok(row) => {
+                        (self.tell)(Event::Row(&row));
+                        rows.push(row);
+                        kept.push(one);
+                    }
+                    Err(why) => {
+                        (self.tell)(Event::Missing(&format!("from round {round} on: {why}")));
+                    }
+                }
+            }
+            kept.reverse();
+            all = kept;
+        }
+        rows
+    }
+
+    /// Half of what the slowest can do, to the full hundred, unless a rate was asked for.
+    fn rate(&mut self, all: &mut [Started<'_>]) -> Option<f64> {
+        if self.terms.rate.is_some() {
+            return self.terms.rate;
+        }
+        let mut slowest = f64::INFINITY;
+        for started in all {
+            let plan = self.plan(started.entrant);
+            let row = self.measure(started, plan, 0).ok()?;
+            let rate = row.get(Figure::Rate)?;
+            self.note(&format!("{} can do {rate:.0} req/s", started.entrant.name));
+            slowest = slowest.min(rate);
+        }
+        slowest.is_finite().then(|| (slowest / 200.0).floor().max(1.0) * 100.0)
+    }
+
+    fn plan(&self, entrant: &Entrant<'_>) -> Plan {
+        self.scenario.plan(entrant.listen, entrant.size)
+    }
+
+    fn setting<'s>(&'s self, entrant: &Entrant<'_>, dir: &'s Path) -> Setting<'s> {
+        Setting {
+            templates: &self.terms.templates,
+            dir,
+            listen: entrant.listen,
+            upstream: local(self.terms.port),
+            size: entrant.size,
+            core: self.terms.proxy_core,
+        }
+    }
+
+    /// Starts a proxy and waits for its first answer.
+    fn start<'a>(&mut self, entrant: &'a Entrant<'a>) -> Result<Started<'a>, String> {
+        let folder = format!("{}-{}", self.scenario.name, entrant.name.replace(' ', "-"));
+        let dir = self.terms.dir.join(folder);
+        fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let listen = entrant.listen;
+        // The kernel takes down an io_uring, and the sockets in it, after its process has ended.
+        let end = Instant::now() + FREE_TIMEOUT;
+        while TcpStream::connect_timeout(&listen, KNOCK_TIMEOUT).is_ok() {
+            if Instant::now() >= end {
+                return Err(format!("somebody else listens on {listen}; choose another --port"));
+            }
+            std::thread::sleep(KNOCK_TIMEOUT);
+        }
+        let began = Instant::now();
+        let mut running = entrant.peer.start(self.scenario, &self.setting(entrant, &dir))?;
+        while began.elapsed() < START_TIMEOUT {
+            if let Some(why) = running.gone() {
+                return Err(format!("{why}; it said:\n{}", last_words(&dir)));
+            }
+            if TcpStream::connect_timeout(&listen, KNOCK_TIMEOUT).is_ok()
+                && self.answers(entrant)?
+            {
+                return Ok(Started { entrant, dir, running, took: began.elapsed() });
+            }
+            self.rig.serve(KNOCK_PAUSE).map_err(|error| error.to_string())?;
+        }
+        let words = last_words(&dir);
+        Err(format!("{} does not serve on {listen}; it said:\n{words}", entrant.name))
+    }
+
+    /// Whether one request has a good answer, soon.
+    fn answers(&mut self, entrant: &Entrant<'_>) -> Result<bool, String> {
+        let mut plan = Plan { connections: 1, depth: 1, churn: false, ..self.plan(entrant) };
+        plan.requests.truncate(1);
+        // One request and no second one before the first has long been answered.
+        plan.rate = Some(1.0);
+        let asked = self.rig.once(plan, ANSWER_TIMEOUT);
+        Ok(asked.is_ok_and(|seen| seen.requests > 0 && seen.other_status == 0))
+    }
+
+    fn measure(
+        &mut self,
+        started: &mut Started<'_>,
+        plan: Plan,
+        round: u32,
+    ) -> Result<Row, String> {
+        let (scenario, terms, name) = (self.scenario, self.terms, &started.entrant.name);
+        let mut edges: Vec<(Usage, Usage, Duration)> = Vec::new();
+        let running = &started.running;
+        let stretch = self
+            .rig
+            .measure(plan, terms.warm_up, terms.lasting, &mut || {
+                edges.push((running.usage(), process::own_usage(), core_busy(terms.proxy_core)));
+            })
+            .map_err(|error| format!("{name} in {}: {error}", scenario.name))?;
+        if let Some(why) = started.running.gone() {
+            return Err(why);
+        }
+        let [(before, own_before, core_before), (after, own_after, core_after)] = edges[..] else {
+            return Err("a stretch has two edges".to_owned());
+        };
+        let seconds = stretch.lasted.as_secs_f64();
+        let load = stretch.seen.summary(seconds);
+        if load.requests == 0 {
+            return Err(format!("{name} answered nothing in {}", scenario.name));
+        }
+        let cpu_seconds = after.cpu_ns.saturating_sub(before.cpu_ns) as f64 / 1e9;
+        let own_seconds = own_after.cpu_ns.saturating_sub(own_before.cpu_ns) as f64 / 1e9;
+        let core_seconds = core_after.saturating_sub(core_before).as_secs_f64();
+        let mut row = Row::new(scenario.name, name, round);
+        row.set_load(&load);
+        row.set(Figure::CpuUs, cpu_seconds * 1e6 / load.requests as f64);
+        row.set(Figure::RssKib, after.rss_kib as f64);
+        row.set(Figure::Busy, cpu_seconds / seconds);
+        row.set(Figure::LoadBusy, own_seconds / seconds);
+        row.set(Figure::Others, (core_seconds - cpu_seconds).max(0.0) / seconds);
+        Ok(row)
+    }
 }
 
 /// How long `core` has been busy since the machine started, to the tick.
@@ -207,5 +335,10 @@ fn local(port: u16) -> SocketAddr {
 /// Linux tells user space hundredths of a second on every machine we know.
 const TICK_MILLIS: u64 = 10;
 const ROUNDS_MAX: u32 = 100;
-const START_TIMEOUT: Duration = Duration::from_secs(15);
+/// Envoy takes seconds for many routes.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const FREE_TIMEOUT: Duration = Duration::from_secs(5);
 const KNOCK_TIMEOUT: Duration = Duration::from_millis(200);
+/// How exactly the time to start is known.
+const KNOCK_PAUSE: Duration = Duration::from_millis(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);

@@ -7,13 +7,17 @@
 
 pub mod cgroup;
 pub mod compare;
+pub mod figure;
 pub mod load;
 pub mod message;
 pub mod origin;
 pub mod peer;
+pub mod plot;
 pub mod poll;
 pub mod process;
 pub mod relay;
 pub mod report;
 pub mod rig;
+pub mod run_dir;
 pub mod scenario;
+pub mod template;

@@ -182,7 +182,7 @@ impl Load {
         }
         match connection.read(buffer, &mut self.seen) {
             Ok(false) => {}
-            Ok(true) if self.plan.churn || connection.last => self.redial(slot, poller),
+            Ok(true) if self.plan.churn || connection.last => self.redial(slot, poller, false),
             Ok(true) => self.answered(slot, poller),
             Err(error) => self.settle(slot, Err(error), poller),
         }
@@ -221,8 +221,10 @@ impl Load {
     fn settle(&mut self, slot: u32, outcome: io::Result<()>, poller: &Poller) {
         let connection = &mut self.connections[slot as usize];
         if outcome.is_err() {
-            self.seen.errors += (connection.asked.len() as u64).max(1);
-            self.redial(slot, poller);
+            // A connection that nobody was using may be closed.
+            let idle = connection.asked.is_empty();
+            self.seen.errors += connection.asked.len() as u64;
+            self.redial(slot, poller, idle);
             return;
         }
         let writing = !connection.unsent.is_empty();
@@ -235,7 +237,8 @@ impl Load {
         }
     }
 
-    fn redial(&mut self, slot: u32, poller: &Poller) {
+    /// Opens another connection in `slot`; one that was idle still is.
+    fn redial(&mut self, slot: u32, poller: &Poller, idle: bool) {
         if self.stopping {
             self.connections[slot as usize].asked.clear();
             return;
@@ -247,7 +250,9 @@ impl Load {
             Ok(stream) => {
                 self.seen.connects += 1;
                 self.connections[slot as usize] = Connection::new(stream);
-                self.answered(slot, poller);
+                if !idle {
+                    self.answered(slot, poller);
+                }
             }
             // A refused connection is not tried again: the load goes on with one fewer.
             Err(_) => self.seen.errors += 1,

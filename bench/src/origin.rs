@@ -1,6 +1,6 @@
 //! The origin: it answers whatever is asked as cheaply as it can.
 //!
-//! `/b/N` gets a body of N bytes, any other path a small one. Responses are built once and then
+//! `/b/N`, below whatever route, gets a body of N bytes, any other path a small one. Responses are built once and then
 //! only written. A request body is read and forgotten.
 
 use std::{
@@ -9,6 +9,8 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     rc::Rc,
 };
+
+use memchr::memmem;
 
 use crate::{
     message::{self, Body, Kind},
@@ -171,7 +173,8 @@ impl Connection {
                 return Ok(());
             };
             let target = message::target(bytes);
-            self.answer = target.strip_prefix(b"/b/").map_or(SMALL_BODY_BYTES, message::decimal);
+            let size = memmem::find(target, b"/b/").map(|at| &target[at + 3..]);
+            self.answer = size.map_or(SMALL_BODY_BYTES, message::decimal);
             self.closing |= head.close;
             self.body = Some(head.body);
             bytes = &bytes[head.len..];
@@ -242,8 +245,8 @@ const BODY_BYTES_MAX: u64 = 64 << 20;
 const REPLIES_MAX: usize = 16;
 /// A head longer than this is a fault in the proxy.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// As many as the descriptors of a usual shell allow, with room for the load.
-const CONNECTIONS_MAX: usize = 8192;
+/// More than a proxy keeps in any scenario; a bound on memory.
+const CONNECTIONS_MAX: usize = 16_384;
 /// So that a flood of connections does not starve those that are open.
 const ACCEPTS_PER_TURN: usize = 64;
 /// The standard library's queue of 128 drops the first packet of a burst, and a client comes back

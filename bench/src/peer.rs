@@ -9,87 +9,74 @@ use std::{
 
 use crate::{
     process::{self, Running},
-    scenario::Scenario,
+    scenario::{How, Scenario},
+    template::{self, Values},
 };
 
-/// A kind of proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Ours.
-    Gnomon,
-    /// nginx.
-    Nginx,
-    /// HAProxy.
-    Haproxy,
-    /// Envoy.
-    Envoy,
-    /// The relay of this crate: the floor.
-    Relay,
+/// A proxy that this bench knows how to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// Its name, and that of its program and its configuration.
+    pub name: &'static str,
+    /// How a person gets it.
+    pub how_to_get: &'static str,
+    arguments: &'static str,
+    version_flag: Option<&'static str>,
 }
+
+/// Ours first; the floor last.
+pub const KNOWN: [Known; 5] = [
+    Known {
+        name: "gnomon",
+        how_to_get: "cargo build --release (or say where it is with --gnomon)",
+        arguments: "run -c {config}",
+        version_flag: Some("--version"),
+    },
+    Known {
+        name: "nginx",
+        how_to_get: "apt install nginx-light, or https://nginx.org/en/download.html (--nginx)",
+        arguments: "-e stderr -c {config}",
+        version_flag: Some("-v"),
+    },
+    Known {
+        name: "haproxy",
+        how_to_get: "apt install haproxy, or https://www.haproxy.org/#down (--haproxy)",
+        arguments: "-db -f {config}",
+        version_flag: Some("-v"),
+    },
+    Known {
+        name: "envoy",
+        how_to_get: "https://www.envoyproxy.io/docs/envoy/latest/start/install (--envoy)",
+        arguments: "--concurrency 1 --disable-hot-restart -l error -c {config}",
+        version_flag: Some("--version"),
+    },
+    Known {
+        name: RELAY,
+        how_to_get: "cargo build --release -p bench",
+        arguments: "--listen {listen} --to {upstream}",
+        version_flag: None,
+    },
+];
+
+/// The floor: it looks at nothing, so it serves any scenario, and needs no configuration.
+pub const RELAY: &str = "relay";
 
 /// A proxy that is present.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Which it is.
-    pub kind: Kind,
     /// As it is called in tables.
     pub name: String,
     /// The program.
     pub program: PathBuf,
     /// What it says about itself.
     pub version: String,
-    /// Arguments instead of the usual ones; `{config}` stands for the file.
-    pub arguments: Option<String>,
+    /// Its configurations are the files of this name, with any ending.
+    config: String,
+    /// `{config}`, `{listen}` and `{upstream}` stand for what they say.
+    arguments: String,
 }
 
-impl Kind {
-    /// All kinds, ours first.
-    pub const ALL: [Self; 5] = [Self::Gnomon, Self::Nginx, Self::Haproxy, Self::Envoy, Self::Relay];
-
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gnomon => "gnomon",
-            Self::Nginx => "nginx",
-            Self::Haproxy => "haproxy",
-            Self::Envoy => "envoy",
-            Self::Relay => "relay",
-        }
-    }
-
-    /// How a person gets it.
-    #[must_use]
-    pub fn how_to_get(self) -> &'static str {
-        match self {
-            Self::Gnomon => "cargo build --release (or say where it is with --gnomon)",
-            Self::Nginx => "apt install nginx-light, or https://nginx.org/en/download.html",
-            Self::Haproxy => "apt install haproxy, or https://www.haproxy.org/#down",
-            Self::Envoy => "https://www.envoyproxy.io/docs/envoy/latest/start/install",
-            Self::Relay => "cargo build --release -p bench",
-        }
-    }
-
-    fn template(self) -> Option<&'static str> {
-        match self {
-            Self::Gnomon => Some("gnomon.toml"),
-            Self::Nginx => Some("nginx.conf"),
-            Self::Haproxy => Some("haproxy.cfg"),
-            Self::Envoy => Some("envoy.yaml"),
-            Self::Relay => None,
-        }
-    }
-
-    fn version_flag(self) -> Option<&'static str> {
-        match self {
-            Self::Gnomon | Self::Envoy => Some("--version"),
-            Self::Nginx | Self::Haproxy => Some("-v"),
-            Self::Relay => None,
-        }
-    }
-}
-
-/// Values for a template.
+/// Where and how one proxy is to run.
 #[derive(Debug)]
 pub struct Setting<'a> {
     /// The folder of the templates.
@@ -100,95 +87,117 @@ pub struct Setting<'a> {
     pub listen: SocketAddr,
     /// Where the origin listens.
     pub upstream: SocketAddr,
+    /// How often a template repeats what it says to repeat.
+    pub size: u32,
     /// The core the proxy shall stay on.
     pub core: usize,
 }
 
 impl Peer {
-    /// The peer, if `program` is there.
+    /// One we know, if `program` is there.
     #[must_use]
-    pub fn find(kind: Kind, program: &Path, arguments: Option<String>) -> Option<Self> {
+    pub fn find(known: &Known, program: &Path, arguments: Option<&str>) -> Option<Self> {
         let program = process::find(program)?;
-        let said = kind.version_flag().filter(|_| arguments.is_none());
-        let version = said.map_or_else(String::new, |flag| process::version(&program, flag));
-        Some(Self { kind, name: kind.name().to_owned(), program, version, arguments })
+        let version = known.version_flag.map(|flag| process::version(&program, flag));
+        Some(Self {
+            name: known.name.to_owned(),
+            version: version.unwrap_or_else(|| "of this bench".to_owned()),
+            config: known.name.to_owned(),
+            arguments: arguments.unwrap_or(known.arguments).to_owned(),
+            program,
+        })
     }
 
-    /// Whether there is a configuration of it for `scenario`.
+    /// One we do not know, as `NAME=PATH ARGUMENTS`.
+    ///
+    /// # Errors
+    /// A sentence, when it is not said like this or not there.
+    pub fn other(said: &str) -> Result<Self, String> {
+        let wrong = || format!("`{said}` is not NAME=PATH ARGUMENTS");
+        let (name, command) = said.split_once('=').ok_or_else(wrong)?;
+        let (program, arguments) = command.split_once(' ').unwrap_or((command, "{config}"));
+        let program = process::find(Path::new(program))
+            .ok_or_else(|| format!("{program} is not there ({name})"))?;
+        let version = process::version(&program, "--version");
+        let (name, config) = (name.to_owned(), name.to_owned());
+        Ok(Self { name, program, version, config, arguments: arguments.to_owned() })
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub fn called(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    /// Whether it is gnomon, in whatever build.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.config == KNOWN[0].name
+    }
+
+    /// Whether it can serve `scenario`, for want of nothing.
     #[must_use]
     pub fn takes_part(&self, templates: &Path, scenario: &Scenario) -> bool {
-        let folder =
-            scenario.configs.map_or_else(|| templates.to_path_buf(), |sub| templates.join(sub));
-        match self.kind.template() {
-            Some(template) => folder.join(template).is_file(),
-            // It looks at nothing, so it serves any scenario.
-            None => true,
+        if self.needs_config() {
+            return self.template(templates, scenario).is_some();
         }
+        // The floor is one of requests: of memory and of reloads there is none.
+        let loaded = matches!(scenario.how, How::Saturated | How::HalfRate);
+        loaded && (self.name == RELAY || scenario.configs.is_none())
     }
 
-    /// Writes its configuration and starts it.
+    /// Writes its configuration.
+    ///
+    /// # Errors
+    /// A sentence on what went wrong.
+    pub fn configure(
+        &self,
+        scenario: &Scenario,
+        setting: &Setting<'_>,
+        generation: u32,
+    ) -> Result<PathBuf, String> {
+        let Setting { templates, dir, listen, upstream, size, .. } = *setting;
+        let template = self
+            .template(templates, scenario)
+            .ok_or_else(|| format!("{} has no configuration for {}", self.name, scenario.name))?;
+        let values = Values { dir, listen, upstream, size, generation };
+        // HAProxy keeps long lists in files of their own.
+        let map = template.with_extension("map");
+        if map.is_file() {
+            template::write(&map, templates, &values)?;
+        }
+        template::write(&template, templates, &values)
+    }
+
+    /// Configures and starts it.
     ///
     /// # Errors
     /// A sentence on what went wrong.
     pub fn start(&self, scenario: &Scenario, setting: &Setting<'_>) -> Result<Running, String> {
+        let config = match self.needs_config() {
+            true => self.configure(scenario, setting, 0)?.to_string_lossy().into_owned(),
+            false => String::new(),
+        };
+        let fill = |word: &str| {
+            word.replace("{config}", &config)
+                .replace("{listen}", &setting.listen.to_string())
+                .replace("{upstream}", &setting.upstream.to_string())
+        };
         let mut command = Command::new(&self.program);
-        command.current_dir(setting.dir);
-        if let Some(template) = self.kind.template() {
-            let folder = setting.templates;
-            let folder =
-                scenario.configs.map_or_else(|| folder.to_path_buf(), |sub| folder.join(sub));
-            let config = write(&folder.join(template), scenario, setting)?;
-            // HAProxy keeps long lists in files of their own.
-            let map = folder.join("haproxy.map");
-            if self.kind == Kind::Haproxy && map.is_file() {
-                write(&map, scenario, setting)?;
-            }
-            command.args(self.arguments(&config.to_string_lossy()));
-        } else {
-            command.arg("--listen").arg(setting.listen.to_string());
-            command.arg("--to").arg(setting.upstream.to_string());
-        }
+        command.current_dir(setting.dir).args(self.arguments.split_whitespace().map(fill));
         Running::start(&self.name, command, setting.core, &setting.dir.join("log"))
     }
 
-    fn arguments(&self, config: &str) -> Vec<String> {
-        let usual = match self.kind {
-            Kind::Gnomon => "run -c {config}",
-            Kind::Nginx => "-e stderr -c {config}",
-            Kind::Haproxy => "-db -f {config}",
-            Kind::Envoy => "--concurrency 1 --disable-hot-restart -l error -c {config}",
-            Kind::Relay => "",
-        };
-        let words = self.arguments.as_deref().unwrap_or(usual).split_whitespace();
-        words.map(|word| word.replace("{config}", config)).collect()
+    fn needs_config(&self) -> bool {
+        self.arguments.contains("{config}")
     }
-}
 
-/// Fills in a template. A line that begins with `@EACH@` is repeated for every route.
-fn write(template: &Path, scenario: &Scenario, setting: &Setting<'_>) -> Result<PathBuf, String> {
-    let name = template.file_name().ok_or("a template without a name")?;
-    let text = fs::read_to_string(template)
-        .map_err(|error| format!("cannot read {}: {error}", template.display()))?;
-    let mut filled = String::with_capacity(text.len());
-    for line in text.lines() {
-        let Some(each) = line.strip_prefix("@EACH@") else {
-            filled.push_str(line);
-            filled.push('\n');
-            continue;
-        };
-        for route in 0..scenario.routes {
-            filled.push_str(&each.trim_start().replace("@N@", &route.to_string()));
-            filled.push('\n');
-        }
+    fn template(&self, templates: &Path, scenario: &Scenario) -> Option<PathBuf> {
+        let folder =
+            scenario.configs.map_or_else(|| templates.to_path_buf(), |sub| templates.join(sub));
+        let files = fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+        files
+            .filter(|path| path.file_stem().is_some_and(|stem| stem == self.config.as_str()))
+            .find(|path| path.extension().is_some_and(|ending| ending != "map"))
     }
-    let filled = filled
-        .replace("@LISTEN@", &setting.listen.to_string())
-        .replace("@LISTEN_PORT@", &setting.listen.port().to_string())
-        .replace("@UPSTREAM@", &setting.upstream.to_string())
-        .replace("@UPSTREAM_PORT@", &setting.upstream.port().to_string())
-        .replace("@DIR@", &setting.dir.to_string_lossy());
-    let config = setting.dir.join(name);
-    fs::write(&config, filled)
-        .map_err(|error| format!("cannot write {}: {error}", config.display()))?;
-    Ok(config)
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::{
-    process::{Pid, Signal},
+    process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit},
     thread::CpuSet,
 };
 
@@ -29,6 +29,29 @@ pub struct Usage {
     pub cpu_ns: u64,
     /// Memory resident now, in KiB.
     pub rss_kib: u64,
+}
+
+/// What a process and its descendants occupy, in KiB; kernel memory is not told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Resident, shared pages counted whole by each process.
+    pub rss: u64,
+    /// Resident, shared pages counted by share.
+    pub pss: u64,
+    /// Pages of nobody else.
+    pub private: u64,
+}
+
+impl Memory {
+    /// As `/proc/PID/smaps_rollup` tells it.
+    fn parse(text: &str) -> Self {
+        let of = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+        };
+        let private = of("Private_Clean:") + of("Private_Dirty:");
+        Self { rss: of("Rss:"), pss: of("Pss:"), private }
+    }
 }
 
 impl Running {
@@ -71,10 +94,29 @@ impl Running {
         usage
     }
 
-    /// Where its CPU time is read.
+    /// What it occupies now.
     #[must_use]
-    pub fn cpu_source(&self) -> &'static str {
-        self.group.as_ref().map_or("the threads' schedstat", Group::source)
+    pub fn memory(&self) -> Memory {
+        let all = tree(self.child.id()).into_iter().map(|pid| {
+            let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
+            Memory::parse(&text.unwrap_or_default())
+        });
+        all.fold(Memory::default(), |sum, one| Memory {
+            rss: sum.rss + one.rss,
+            pss: sum.pss + one.pss,
+            private: sum.private + one.private,
+        })
+    }
+
+    /// Its processes, the first one first.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        tree(self.child.id())
+    }
+
+    /// Asks the first process to reload, in the way of daemons.
+    pub fn hang_up(&self) {
+        signal(self.child.id(), Signal::HUP);
     }
 
     /// Why it is no longer there, if it is not.
@@ -88,10 +130,13 @@ impl Drop for Running {
     fn drop(&mut self) {
         let everybody = tree(self.child.id());
         signal(self.child.id(), Signal::TERM);
-        let end = Instant::now() + END_TIMEOUT;
-        while Instant::now() < end {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                break;
+        let began = Instant::now();
+        let mut asked_twice = false;
+        while began.elapsed() < END_TIMEOUT && matches!(self.child.try_wait(), Ok(None)) {
+            if began.elapsed() > PATIENCE && !asked_twice {
+                // Some wait for their clients on the first call and leave on the second.
+                signal(self.child.id(), Signal::TERM);
+                asked_twice = true;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -105,6 +150,14 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where the CPU time of what we start will be read.
+#[must_use]
+pub fn cpu_source() -> &'static str {
+    let group = Group::create(&format!("gnomon-bench-{}", std::process::id()));
+    let group = group.filter(|group| group.enter().and_then(|()| group.leave()).is_ok());
+    group.as_ref().map_or("schedstat of the threads", Group::source)
 }
 
 /// What this process has used by now.
@@ -171,6 +224,25 @@ pub fn pin(core: usize) -> Result<(), String> {
         .map_err(|error| format!("cannot run on core {core}: {error}"))
 }
 
+/// Lets this process, and those it starts, open as many files as a limit can be had for.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Root may raise the hard limit too.
+    for most in [Some(OPEN_FILES), limit.maximum] {
+        let enough = limit.maximum.is_some_and(|now| most.is_some_and(|most| most < now));
+        let most = if enough { limit.maximum } else { most };
+        if setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).is_ok() {
+            return;
+        }
+    }
+}
+
+/// How many files this process may open.
+#[must_use]
+pub fn open_files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// Puts this process, and those it starts, before (below zero) or behind others.
 ///
 /// # Errors
@@ -220,7 +292,24 @@ pub fn exit_code(outcome: Result<(), String>) -> ExitCode {
     }
 }
 
+/// A proxy that is asked to end politely is asked again after this.
+const PATIENCE: Duration = Duration::from_millis(300);
 /// A proxy that is asked to end is given this long, then it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
+/// Twice what 10,000 connections need, with a socket to the origin for each.
+const OPEN_FILES: u64 = 65_536;
 const TREE_MAX: usize = 256;
 const THREADS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_what_nobody_else_has() {
+        let text = "55d0-7ffd ---p 00000000 00:00 0 [rollup]\nRss:    2048 kB\nPss:  900 kB\n\
+                    Pss_Anon: 1 kB\nPrivate_Clean:  40 kB\nPrivate_Dirty:  60 kB\n";
+        assert_eq!(Memory::parse(text), Memory { rss: 2048, pss: 900, private: 100 });
+        assert_eq!(Memory::parse(""), Memory::default());
+    }
+}

@@ -3,8 +3,11 @@
 use std::{
     io,
     net::SocketAddr,
+    num::NonZeroU64,
     time::{Duration, Instant},
 };
+
+use rustix::thread::set_current_timer_slack;
 
 use crate::{
     load::{Load, Plan, Seen},
@@ -87,8 +90,10 @@ impl Rig {
         lasting: Duration,
         edge: &mut dyn FnMut(),
     ) -> io::Result<Stretch> {
-        let mut load = Load::connect(plan, &self.poller)?;
-        load.start(&self.poller);
+        // An open load is as exact as its alarm clock. Processes started later would inherit that.
+        let exact = plan.rate.and_then(|_| NonZeroU64::new(1));
+        let _ = set_current_timer_slack(exact);
+        let mut load = self.begin(plan)?;
         self.run(Some(&mut load), warm_up)?;
         load.forget();
         edge();
@@ -96,15 +101,65 @@ impl Rig {
         self.run(Some(&mut load), lasting)?;
         let lasted = began.elapsed();
         edge();
-        load.stop();
         let within = load.seen().clone();
-        self.drain(&mut load)?;
-        load.give_up();
+        self.end(&mut load)?;
+        let _ = set_current_timer_slack(None);
         // Answers after the end have their latency counted, and not their number.
         let mut seen = load.seen().clone();
         seen.requests = within.requests;
         seen.bytes = within.bytes;
         Ok(Stretch { seen, lasted })
+    }
+
+    /// Does what `plan` says until something is answered.
+    ///
+    /// # Errors
+    /// When connecting or waiting fails.
+    pub fn once(&mut self, plan: Plan, at_most: Duration) -> io::Result<Seen> {
+        let mut load = self.begin(plan)?;
+        let end = Instant::now() + at_most;
+        while load.seen().requests == 0 && load.seen().errors == 0 && Instant::now() < end {
+            self.run(Some(&mut load), GLANCE)?;
+        }
+        Ok(load.seen().clone())
+    }
+
+    /// Serves, and lets `load` go on, until `done` says so or `at_most` is over.
+    ///
+    /// # Errors
+    /// When waiting fails.
+    pub fn run_until(
+        &mut self,
+        load: &mut Load,
+        at_most: Duration,
+        done: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Duration> {
+        let began = Instant::now();
+        while began.elapsed() < at_most && !done() {
+            self.run(Some(&mut *load), GLANCE)?;
+        }
+        Ok(began.elapsed())
+    }
+
+    /// Connects and begins to ask.
+    ///
+    /// # Errors
+    /// When connecting fails.
+    pub fn begin(&mut self, plan: Plan) -> io::Result<Load> {
+        let mut load = Load::connect(plan, &self.poller)?;
+        load.start(&self.poller);
+        Ok(load)
+    }
+
+    /// Asks nothing more, and charges what is not answered in time.
+    ///
+    /// # Errors
+    /// When waiting fails.
+    pub fn end(&mut self, load: &mut Load) -> io::Result<()> {
+        load.stop();
+        self.drain(load)?;
+        load.give_up();
+        Ok(())
     }
 
     fn drain(&mut self, load: &mut Load) -> io::Result<()> {
@@ -160,6 +215,8 @@ impl Rig {
 
 /// Holds a response of 100 KiB whole.
 const BUFFER_BYTES: usize = 256 << 10;
+/// How exactly the end of something else is known.
+const GLANCE: Duration = Duration::from_millis(1);
 /// The clock is looked at this often even if nothing happens.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// A second in all for answers that are still on their way.

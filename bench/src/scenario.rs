@@ -11,31 +11,60 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it is, for the tables.
     pub what: &'static str,
+    /// How it is measured.
+    pub how: How,
     /// The folder below `peers/` with configurations of its own, if it has one.
     pub configs: Option<&'static str>,
-    /// Routes that are configured and asked for in turn.
-    pub routes: u32,
+    /// How often a configuration repeats what it says to repeat. With more than one size, each
+    /// is measured like a proxy of its own.
+    pub sizes: &'static [u32],
+    /// Whether only gnomon is measured.
+    pub ours: bool,
+    /// Whether the origin answers on all addresses of this machine.
+    pub everywhere: bool,
     connections: u32,
+    depth: u32,
     path: &'static str,
     post: Option<usize>,
     cookies: u32,
+    by_route: bool,
     churn: bool,
+}
+
+/// How a workload is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// As many requests as go: what does one cost?
+    Saturated,
+    /// Half as many as the slowest can do: how long does one take?
+    HalfRate,
+    /// Connections that asked once and stay silent: what does one occupy?
+    Idle,
+    /// Starting, and reloading under load: how long does it take, and who notices?
+    Restart,
 }
 
 const PLAIN: Scenario = Scenario {
     name: "",
     what: "",
+    how: How::Saturated,
     configs: None,
-    routes: 0,
+    sizes: &[0],
+    ours: false,
+    everywhere: false,
     connections: 64,
+    depth: 1,
     path: "/",
     post: None,
     cookies: 0,
+    by_route: false,
     churn: false,
 };
 
+const SCALING: Scenario = Scenario { sizes: &[2, 1000], ours: true, ..PLAIN };
+
 /// Every workload there is.
-pub const ALL: [Scenario; 8] = [
+pub const ALL: [Scenario; 18] = [
     Scenario { name: "get-150", what: "GET 150 B, 64 connections", ..PLAIN },
     Scenario {
         name: "get-1k",
@@ -46,9 +75,29 @@ pub const ALL: [Scenario; 8] = [
     },
     Scenario { name: "get-100k", what: "GET 100 KiB, 64 connections", path: "/b/102400", ..PLAIN },
     Scenario {
+        name: "get-1m",
+        what: "GET 1 MiB, 16 connections",
+        connections: 16,
+        path: "/b/1048576",
+        ..PLAIN
+    },
+    Scenario {
         name: "post-16k",
         what: "POST 16 KiB, 64 connections",
         post: Some(16 << 10),
+        ..PLAIN
+    },
+    Scenario {
+        name: "pipelined",
+        what: "GET 150 B, 8 deep on 16 connections",
+        connections: 16,
+        depth: 8,
+        ..PLAIN
+    },
+    Scenario {
+        name: "churn",
+        what: "GET 150 B, a connection for each request, 64 at a time",
+        churn: true,
         ..PLAIN
     },
     Scenario {
@@ -62,21 +111,80 @@ pub const ALL: [Scenario; 8] = [
         name: "routes-10",
         what: "GET 150 B over 10 routes, 64 connections",
         configs: Some("routes"),
-        routes: 10,
+        sizes: &[10],
+        by_route: true,
+        path: "/item",
         ..PLAIN
     },
     Scenario {
         name: "routes-10000",
         what: "GET 150 B over 10,000 routes, 64 connections",
         configs: Some("routes"),
-        routes: 10_000,
+        sizes: &[10_000],
+        by_route: true,
+        path: "/item",
         ..PLAIN
     },
     Scenario {
-        name: "churn",
-        what: "GET 150 B, a connection for each request, 64 at a time",
-        churn: true,
+        name: "full",
+        what: "GET 1 KiB, canary 10 % by cookie, 10,000 routes, access log to a file, 64 connections",
+        configs: Some("full"),
+        sizes: &[10_000],
+        by_route: true,
+        path: "/b/1024",
+        cookies: 512,
         ..PLAIN
+    },
+    Scenario {
+        name: "rate",
+        what: "GET 150 B at a fixed rate, 64 connections",
+        how: How::HalfRate,
+        ..PLAIN
+    },
+    Scenario {
+        name: "idle",
+        what: "connections that asked once, 3 s ago",
+        how: How::Idle,
+        configs: Some("idle"),
+        ..PLAIN
+    },
+    Scenario {
+        name: "restart",
+        what: "10,000 routes: start, and reload at a fixed rate, 64 connections",
+        how: How::Restart,
+        configs: Some("restart"),
+        sizes: &[10_000],
+        by_route: true,
+        path: "/item",
+        ..PLAIN
+    },
+    Scenario {
+        name: "workers",
+        what: "GET 150 B, one and two workers on one core, 64 connections",
+        configs: Some("workers"),
+        sizes: &[1, 2],
+        ..SCALING
+    },
+    Scenario {
+        name: "routes",
+        what: "GET 150 B over 2 and 1,000 routes, 64 connections",
+        configs: Some("routes"),
+        by_route: true,
+        path: "/item",
+        ..SCALING
+    },
+    Scenario {
+        name: "versions",
+        what: "GET 150 B, 2 and 1,000 versions, 64 connections",
+        configs: Some("versions"),
+        ..SCALING
+    },
+    Scenario {
+        name: "endpoints",
+        what: "GET 150 B, 2 and 1,000 endpoints, 64 connections",
+        configs: Some("endpoints"),
+        everywhere: true,
+        ..SCALING
     },
 ];
 
@@ -87,21 +195,24 @@ pub fn by_name(name: &str) -> Option<Scenario> {
 }
 
 impl Scenario {
-    /// What the load does to the proxy at `address`.
+    /// What the load does to the proxy at `address`, which is configured in `size`.
     #[must_use]
-    pub fn plan(&self, address: SocketAddr) -> Plan {
-        let requests = if self.routes > 0 {
-            // A stride that shares no factor with the counts, so that neighbours in the
-            // configuration are not neighbours in time.
-            let routes = (0..self.routes).map(|at| at.wrapping_mul(7919) % self.routes);
-            routes.map(|route| request(&format!("/r{route}/item"), None, None)).collect()
-        } else if self.cookies > 0 {
-            (0..self.cookies).map(|uid| request(self.path, self.post, Some(uid))).collect()
-        } else {
-            vec![request(self.path, self.post, None)]
-        };
-        let (connections, churn) = (self.connections, self.churn);
-        Plan { address, connections, depth: 1, rate: None, churn, requests }
+    pub fn plan(&self, address: SocketAddr, size: u32) -> Plan {
+        let variants = if self.by_route { size } else { self.cookies };
+        let requests = (0..variants.clamp(1, VARIANTS_MAX)).map(|at| self.request(at, variants));
+        let Self { connections, depth, churn, .. } = *self;
+        Plan { address, connections, depth, rate: None, churn, requests: requests.collect() }
+    }
+
+    fn request(&self, at: u32, variants: u32) -> Rc<[u8]> {
+        let uid = (self.cookies > 0).then(|| at % self.cookies);
+        if !self.by_route {
+            return request(self.path, self.post, uid);
+        }
+        // A stride that shares no factor with the counts, so that neighbours in the configuration
+        // are not neighbours in time.
+        let route = u64::from(at) * 7919 % u64::from(variants.max(1));
+        request(&format!("/r{route}{}", self.path), self.post, uid)
     }
 }
 
@@ -127,3 +238,33 @@ pub fn request(path: &str, post: Option<usize>, uid: Option<u32>) -> Rc<[u8]> {
 /// Different requests of one kind; all are kept in memory.
 pub const VARIANTS_MAX: u32 = 100_000;
 const POST_BYTES_MAX: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heads(name: &str, size: u32) -> Vec<String> {
+        let plan = by_name(name).unwrap().plan(([127, 0, 0, 1], 1).into(), size);
+        plan.requests.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+    }
+
+    #[test]
+    fn every_route_is_asked_once_and_every_visitor_has_a_cookie() {
+        let heads = heads("full", 10_000);
+        let paths: std::collections::BTreeSet<_> =
+            heads.iter().filter_map(|head| head.split(' ').nth(1)).collect();
+        assert_eq!(paths.len(), 10_000);
+        assert!(paths.contains("/r9999/b/1024"));
+        assert!(heads[511].contains("uid=u00511;"), "{}", heads[511]);
+    }
+
+    #[test]
+    fn names_are_found_and_differ() {
+        for (at, scenario) in ALL.iter().enumerate() {
+            let first = ALL.iter().position(|other| other.name == scenario.name);
+            assert_eq!(first, Some(at), "{}", scenario.name);
+        }
+        assert_eq!(heads("get-150", 0).len(), 1);
+        assert_eq!(heads("sticky", 0).len(), 512);
+    }
+}

@@ -8,9 +8,10 @@ use std::{
 };
 
 use bench::{
-    compare::{self, Row, Terms},
-    peer::{Kind, Peer},
-    process, report,
+    compare::{self, Event, Terms},
+    figure::Row,
+    peer::{KNOWN, Known, Peer, RELAY},
+    process, report, run_dir,
     scenario::{self, Scenario},
 };
 use clap::Parser;
@@ -29,6 +30,9 @@ struct Arguments {
     /// Seconds before that, not measured.
     #[arg(long, default_value_t = 0.5)]
     warm_up: f64,
+    /// Requests a second in `rate` and `restart`; without it half of what the slowest can do.
+    #[arg(long)]
+    rate: Option<f64>,
     /// The gnomon to measure.
     #[arg(long, default_value = "target/release/gnomon")]
     gnomon: PathBuf,
@@ -38,7 +42,20 @@ struct Arguments {
     /// Another gnomon, to compare two builds; it is called `before`.
     #[arg(long)]
     before: Option<PathBuf>,
-    /// Measure these only (gnomon, nginx, haproxy, envoy, relay), comma-separated.
+    /// The nginx to measure.
+    #[arg(long, default_value = "nginx")]
+    nginx: PathBuf,
+    /// The haproxy to measure.
+    #[arg(long, default_value = "haproxy")]
+    haproxy: PathBuf,
+    /// The Envoy to measure.
+    #[arg(long, default_value = "envoy")]
+    envoy: PathBuf,
+    /// Another proxy as `NAME=PATH ARGUMENTS`, which may say `{listen}`, `{upstream}` and
+    /// `{config}`; that is a file of its name in the folder of configurations.
+    #[arg(long = "peer")]
+    others: Vec<String>,
+    /// Measure these only (gnomon, before, nginx, haproxy, envoy, relay …), comma-separated.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// The core of the proxies.
@@ -60,9 +77,16 @@ struct Arguments {
     /// Where runs are kept.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/runs"))]
     runs: PathBuf,
-    /// The machine's name for the folder of the run; without it, nothing is written.
+    /// The machine's name for the folder of the run; without it, nothing is written. There may be
+    /// no such run of today, unless it is added to.
     #[arg(long)]
     machine: Option<String>,
+    /// Add to today's run of that machine, or replace these scenarios in it.
+    #[arg(long, requires = "machine")]
+    add: bool,
+    /// Make the tables and pictures of a kept run anew, measure nothing.
+    #[arg(long, value_name = "FOLDER")]
+    draw: Option<PathBuf>,
     /// Name the proxies and scenarios there are, measure nothing.
     #[arg(long)]
     list: bool,
@@ -73,8 +97,11 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: &Arguments) -> Result<(), String> {
+    if let Some(dir) = &arguments.draw {
+        return run_dir::draw(dir);
+    }
     let scenarios = chosen(&arguments.scenarios)?;
-    let peers = present(arguments);
+    let peers = present(arguments)?;
     if arguments.list {
         for scenario in scenario::ALL {
             say(&format!("scenario {:<13} {}", scenario.name, scenario.what));
@@ -84,21 +111,29 @@ fn compare(arguments: &Arguments) -> Result<(), String> {
     if peers.is_empty() {
         return Err("there is nothing to measure".to_owned());
     }
+    let kept = arguments.machine.as_ref().map(|name| run_dir::of_today(&arguments.runs, name));
+    if let Some(dir) = kept.as_ref().filter(|dir| dir.exists() && !arguments.add) {
+        return Err(format!("{} is there already: --add to it, or remove it", dir.display()));
+    }
     if let Some(nice) = arguments.nice {
         process::set_nice(nice)?;
     }
+    process::raise_open_files();
     let dir = std::env::temp_dir().join(format!("gnomon-bench-{}", std::process::id()));
     let terms = Terms {
         rounds: arguments.rounds,
         lasting: seconds(arguments.seconds),
         warm_up: seconds(arguments.warm_up),
+        rate: arguments.rate,
         proxy_core: arguments.proxy_core,
         load_core: arguments.load_core,
         port: arguments.port,
         templates: arguments.peers.clone(),
         dir: dir.clone(),
+        cpu_source: process::cpu_source(),
     };
-    let outcome = measure(&scenarios, &peers, &terms, arguments);
+    say(&format!("CPU time from: {}", terms.cpu_source));
+    let outcome = measure(&scenarios, &peers, &terms, kept.as_deref(), arguments.add);
     // What a proxy said helps when something went wrong.
     if outcome.is_ok() {
         let _ = fs::remove_dir_all(&dir);
@@ -110,21 +145,30 @@ fn measure(
     scenarios: &[Scenario],
     peers: &[Peer],
     terms: &Terms,
-    arguments: &Arguments,
+    kept: Option<&Path>,
+    add: bool,
 ) -> Result<(), String> {
     let mut rows: Vec<Row> = Vec::new();
-    let mut tables = String::new();
+    let mut missing = 0;
     for scenario in scenarios {
-        let measured = compare::run(scenario, peers, terms, &mut |row| say(&report::line(row)))?;
-        let table = report::table(scenario.what, &measured);
-        say(&format!("\n{table}"));
-        tables.push_str(&table);
-        tables.push('\n');
+        let measured = compare::run(scenario, peers, terms, &mut |event| match event {
+            Event::Row(row) => say(&report::line(row, scenario.how)),
+            Event::Note(note) => say(note),
+            Event::Missing(why) => {
+                missing += 1;
+                say(&format!("left out: {why}"));
+            }
+        })?;
+        say(&format!("\n{}", report::table(scenario, &measured.iter().collect::<Vec<_>>())));
         rows.extend(measured);
     }
-    match &arguments.machine {
-        Some(machine) => keep(&arguments.runs, machine, peers, terms, &rows, &tables),
-        None => Ok(()),
+    if let Some(dir) = kept {
+        run_dir::keep(dir, add, terms, peers, rows)?;
+        say(&format!("written to {}", dir.display()));
+    }
+    match missing {
+        0 => Ok(()),
+        _ => Err(format!("{missing} times a proxy was left out, see above")),
     }
 }
 
@@ -141,84 +185,47 @@ fn chosen(names: &[String]) -> Result<Vec<Scenario>, String> {
 }
 
 /// The proxies on this machine; for the others, says how to get them.
-fn present(arguments: &Arguments) -> Vec<Peer> {
+fn present(arguments: &Arguments) -> Result<Vec<Peer>, String> {
     let mut peers = Vec::new();
-    let wanted = |kind: Kind| {
-        arguments.only.is_empty() || arguments.only.iter().any(|name| name == kind.name())
-    };
-    for kind in Kind::ALL.into_iter().filter(|kind| wanted(*kind)) {
-        let ours = kind == Kind::Gnomon;
-        let program = if ours {
-            arguments.gnomon.clone()
-        } else if kind == Kind::Relay {
-            beside_us("relay")
-        } else {
-            PathBuf::from(kind.name())
-        };
-        let words = ours.then(|| arguments.gnomon_args.clone());
-        match Peer::find(kind, &program, words.clone()) {
-            Some(peer) => {
-                say(&format!("{:<8} {} {}", peer.name, peer.program.display(), peer.version));
-                peers.push(peer);
-            }
-            None => say(&format!("{:<8} not found; {}", kind.name(), kind.how_to_get())),
+    for known in &KNOWN {
+        let (program, words) = program(known, arguments);
+        match Peer::find(known, &program, words) {
+            Some(peer) => peers.push(peer),
+            None => say(&format!("{:<8} not found; {}", known.name, known.how_to_get)),
         }
-        let before = arguments.before.as_ref().filter(|_| ours);
-        if let Some(mut peer) = before.and_then(|program| Peer::find(kind, program, words)) {
-            peer.name = "before".to_owned();
-            peers.push(peer);
+        let before = arguments.before.as_ref().filter(|_| words.is_some());
+        if let Some(program) = before {
+            let peer = Peer::find(known, program, words);
+            let peer = peer.ok_or_else(|| format!("{} is not there", program.display()))?;
+            peers.push(peer.called("before"));
         }
     }
-    peers
+    for other in &arguments.others {
+        peers.push(Peer::other(other)?);
+    }
+    peers.retain(|peer| arguments.only.is_empty() || arguments.only.contains(&peer.name));
+    for peer in &peers {
+        say(&format!("{:<8} {} ({})", peer.name, peer.program.display(), peer.version));
+    }
+    Ok(peers)
+}
+
+/// Which program, and its arguments if they are not the usual ones.
+fn program<'a>(known: &Known, arguments: &'a Arguments) -> (PathBuf, Option<&'a str>) {
+    match known.name {
+        "gnomon" => (arguments.gnomon.clone(), Some(&arguments.gnomon_args)),
+        "nginx" => (arguments.nginx.clone(), None),
+        "haproxy" => (arguments.haproxy.clone(), None),
+        "envoy" => (arguments.envoy.clone(), None),
+        RELAY => (beside_us(RELAY), None),
+        other => (PathBuf::from(other), None),
+    }
 }
 
 /// A program of this crate lies beside this one.
 fn beside_us(name: &str) -> PathBuf {
     let here = std::env::current_exe().unwrap_or_default();
     here.parent().unwrap_or_else(|| Path::new(".")).join(name)
-}
-
-/// Writes the run into a folder of its own.
-fn keep(
-    runs: &Path,
-    machine: &str,
-    peers: &[Peer],
-    terms: &Terms,
-    rows: &[Row],
-    tables: &str,
-) -> Result<(), String> {
-    let date = jiff::Timestamp::now().strftime("%Y-%m-%d");
-    let dir = runs.join(format!("{date}-{machine}"));
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
-    let model = model.map_or("unknown", |model| model.trim_start_matches([' ', '\t', ':']));
-    let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
-    let versions: Vec<_> =
-        peers.iter().map(|peer| format!("* {}: {}", peer.name, peer.version)).collect();
-    let readme = format!(
-        "# {date}, {machine}\n\n{model}, Linux {}, {cores} cores.\n\n\
-         Loopback; proxy on core {}, load and origin in one thread on core {}; {} rounds of \
-         {:.1} s after {:.1} s of warm-up, interleaved. CPU is the time of the \
-         proxy's processes ({}). Where `load busy` is near 100 %, req/s is a lower bound and CPU the \
-         figure to compare.\n\n{}\n",
-        kernel.trim(),
-        terms.proxy_core,
-        terms.load_core,
-        terms.rounds,
-        terms.lasting.as_secs_f64(),
-        terms.warm_up.as_secs_f64(),
-        rows.first().map_or("nothing", |row| row.cpu_source),
-        versions.join("\n"),
-    );
-    let write = |name: &str, text: &str| fs::write(dir.join(name), text);
-    fs::create_dir_all(&dir)
-        .and_then(|()| write("README.md", &readme))
-        .and_then(|()| write("raw.csv", &report::csv(rows)))
-        .and_then(|()| write("summary.md", &format!("# Summary\n\n{tables}")))
-        .map_err(|error| format!("cannot write {}: {error}", dir.display()))?;
-    say(&format!("written to {}", dir.display()));
-    Ok(())
 }
 
 fn seconds(seconds: f64) -> Duration {
