@@ -6,6 +6,7 @@
 use std::{
     io::Write,
     net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
     process::ExitCode,
     rc::Rc,
     time::Duration,
@@ -50,6 +51,9 @@ struct Arguments {
     /// Seconds before that.
     #[arg(long, default_value_t = 0.5)]
     warm_up: f64,
+    /// Write all latencies to this file, in HdrHistogram's text format, in microseconds.
+    #[arg(long)]
+    hdr: Option<PathBuf>,
     /// The core to stay on.
     #[arg(long)]
     core: Option<usize>,
@@ -85,6 +89,10 @@ fn load(arguments: &Arguments) -> Result<(), String> {
     let stretch = rig
         .measure(plan, seconds(arguments.warm_up), seconds(arguments.seconds), &mut || {})
         .map_err(|error| format!("cannot load {address}: {error}"))?;
+    if let Some(path) = &arguments.hdr {
+        std::fs::write(path, stretch.seen.percentiles())
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
     let summary = stretch.seen.summary(stretch.lasted.as_secs_f64());
     let mut line = serde_json::to_vec(&summary).map_err(|error| error.to_string())?;
     line.push(b'\n');

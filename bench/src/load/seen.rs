@@ -1,6 +1,6 @@
 //! What a load saw, and how it is told.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -47,6 +47,41 @@ impl Seen {
     #[must_use]
     pub fn micros_at(&self, quantile: f64) -> u64 {
         self.latencies.value_at_quantile(quantile)
+    }
+
+    /// All latencies in HdrHistogram's text format of percentiles, in microseconds.
+    #[must_use]
+    pub fn percentiles(&self) -> String {
+        let all = &self.latencies;
+        let mut text = format!(
+            "{:>12} {:>14} {:>10} {:>14}\n\n",
+            "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+        );
+        let mut count = 0;
+        for step in all.iter_quantiles(TICKS_PER_HALF) {
+            count += step.count_since_last_iteration();
+            let quantile = step.quantile_iterated_to();
+            let _ =
+                write!(text, "{:12.3} {quantile:2.12} {count:10}", step.value_iterated_to() as f64);
+            // The last line has nothing beyond it.
+            if quantile < 1.0 {
+                let _ = write!(text, " {:14.2}", 1.0 / (1.0 - quantile));
+            }
+            text.push('\n');
+        }
+        let _ = write!(
+            text,
+            "#[Mean    = {:12.3}, StdDeviation   = {:12.3}]\n\
+             #[Max     = {:12.3}, Total count    = {:12}]\n\
+             #[Buckets = {:12}, SubBuckets     = {:12}]\n",
+            all.mean(),
+            all.stdev(),
+            all.max() as f64,
+            all.len(),
+            all.buckets(),
+            all.distinct_values() / usize::from(all.buckets()).max(1),
+        );
+        text
     }
 
     /// The figures of a stretch that lasted `seconds`.
@@ -99,4 +134,23 @@ pub struct Summary {
     pub p999_us: u64,
     /// The slowest.
     pub max_us: u64,
+}
+
+/// Lines until the distance to 100 % has halved, as HdrHistogram's own tools write them.
+const TICKS_PER_HALF: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_told_as_the_plotters_read_them() {
+        let mut seen = Seen::default();
+        (1..=1000).for_each(|micros| seen.record(Duration::from_micros(micros)));
+        assert_eq!([0.5, 0.99, 1.0].map(|quantile| seen.micros_at(quantile)), [500, 990, 1000]);
+        let text = seen.percentiles();
+        assert!(text.contains("     500.000 0.500000000000        500           2.00\n"), "{text}");
+        assert!(text.contains("    1000.000 1.000000000000       1000\n"), "{text}");
+        assert!(text.contains("Total count    =         1000]"), "{text}");
+    }
 }
