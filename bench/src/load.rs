@@ -103,15 +103,16 @@ impl Load {
         self.seen = Seen::default();
     }
 
-    /// Asks nothing more; what was asked may still be answered.
+    /// Asks nothing more but what is late already; what was asked may still be answered.
     pub fn stop(&mut self) {
         self.stopping = true;
     }
 
-    /// Requests on their way.
+    /// Requests on their way, and those that should be.
     #[must_use]
     pub fn outstanding(&self) -> usize {
-        self.connections.iter().map(|connection| connection.asked.len()).sum()
+        let asked = self.connections.iter().map(|connection| connection.asked.len());
+        asked.sum::<usize>() + self.due.late.len()
     }
 
     /// What was seen since the warm-up.
@@ -150,12 +151,9 @@ impl Load {
     /// Sends what an open load owes.
     pub fn catch_up(&mut self, poller: &Poller) {
         let Some(gap) = self.due.gap else { return };
-        if self.stopping {
-            return;
-        }
         let now = Instant::now();
         for _ in 0..DUE_PER_TURN {
-            if self.due.next > now {
+            if self.stopping || self.due.next > now {
                 break;
             }
             if self.due.late.len() < LATE_MAX {
@@ -191,8 +189,6 @@ impl Load {
     fn answered(&mut self, slot: u32, poller: &Poller) {
         if self.due.gap.is_none() {
             self.ask(slot, poller, Instant::now());
-        } else if self.stopping {
-            // What is late stays late: `give_up` charges it.
         } else if let Some(meant) = self.due.late.pop_front() {
             self.ask(slot, poller, meant);
         } else {
@@ -202,7 +198,7 @@ impl Load {
 
     /// Sends as much as the depth allows, each request meant for `meant`.
     fn ask(&mut self, slot: u32, poller: &Poller, meant: Instant) {
-        if self.stopping {
+        if self.stopping && self.due.gap.is_none() {
             return;
         }
         let connection = &mut self.connections[slot as usize];
@@ -239,7 +235,7 @@ impl Load {
 
     /// Opens another connection in `slot`; one that was idle still is.
     fn redial(&mut self, slot: u32, poller: &Poller, idle: bool) {
-        if self.stopping {
+        if self.stopping && self.due.late.is_empty() {
             self.connections[slot as usize].asked.clear();
             return;
         }
