@@ -73,7 +73,7 @@ pub struct CoreCells {
     pub queued: Cell,
     /// Access-log lines dropped because the ring was full.
     pub log_drops: Cell,
-    /// Buffers in use now.
+    /// Buffers in use now, those that silent connections keep among them.
     pub buffers: Cell,
 }
 

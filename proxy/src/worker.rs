@@ -123,8 +123,8 @@ pub(crate) struct Heads {
     pub(crate) reply: ResponseHead,
 }
 
-/// Parsed-head rooms kept for later; 1024 of them are some 5 MiB.
-const HEADS_SPARE: usize = 1024;
+/// Parsed-head rooms kept for later; 512 of them are some 2 MiB.
+const HEADS_SPARE: usize = 512;
 
 impl Worker {
     fn new(setup: Setup) -> Rc<Self> {

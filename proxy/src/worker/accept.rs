@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     os::fd::{AsFd, AsRawFd},
     panic::AssertUnwindSafe,
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
     task::{Poll, Waker},
@@ -71,7 +71,7 @@ impl Door {
 pub(super) async fn serve(worker: Rc<Worker>, door: Rc<Door>) {
     worker.acceptors.set(worker.acceptors.get() + 1);
     // A panic here would leave the door standing open with nobody behind it.
-    while caught(accept(&worker, &door)).await.is_err() {
+    while caught(pin!(accept(&worker, &door))).await.is_err() {
         worker.cells.panics.add(1);
     }
     worker.acceptors.set(worker.acceptors.get() - 1);
@@ -163,17 +163,18 @@ fn admit(worker: &Rc<Worker>, door: &Rc<Door>, accepted: Accepted) {
     worker.cells.accepted.add(1);
     let deadline = worker.deadlines.open(stream.as_raw_fd());
     let peer = Peer::new(ip, &door.config.borrow());
-    let client = Client::new(deadline, stream, peer, Rc::clone(&*door.config.borrow()));
+    // In a box it is moved as a pointer; a task's state holds what it is given more than once.
+    let client = Box::new(Client::new(deadline, stream, peer, Rc::clone(&*door.config.borrow())));
     let place = Place::taken(worker);
     let worker = Rc::clone(worker);
     monoio::spawn(async move {
         let _place = place;
-        guarded(&worker, client::serve(Rc::clone(&worker), client)).await;
+        guarded(&worker, pin!(client::serve(Rc::clone(&worker), client))).await;
     });
 }
 
-/// Runs a connection's task; a panic ends that connection alone and is counted.
-async fn guarded(worker: &Worker, task: impl Future<Output = ()>) {
+/// Runs a task in place; a panic ends it alone and is counted.
+async fn guarded(worker: &Worker, task: Pin<&mut impl Future<Output = ()>>) {
     if caught(task).await.is_err() {
         worker.cells.panics.add(1);
     }
@@ -181,8 +182,7 @@ async fn guarded(worker: &Worker, task: impl Future<Output = ()>) {
 
 /// The output of `task`, or what it panicked with. monoio does not catch: a panic would unwind
 /// through the core's whole loop.
-async fn caught<T>(task: impl Future<Output = T>) -> std::thread::Result<T> {
-    let mut task = pin!(task);
+async fn caught<T>(mut task: Pin<&mut impl Future<Output = T>>) -> std::thread::Result<T> {
     poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Ok),
         Err(panic) => Poll::Ready(Err(panic)),
@@ -243,12 +243,12 @@ mod tests {
             .await;
             panic!("as a bug would");
         };
-        assert!(run(caught(task)).is_err());
+        assert!(run(caught(pin!(task))).is_err());
         assert!(dropped.get());
     }
 
     #[test]
     fn a_task_that_ends_well_gives_its_output() {
-        assert_eq!(run(caught(async { 7 })).expect("no panic"), 7);
+        assert_eq!(run(caught(pin!(async { 7 }))).expect("no panic"), 7);
     }
 }

@@ -41,13 +41,16 @@ const fn capacity(size: Size) -> usize {
     HEADROOM + COLOURS * COLOUR + size.room()
 }
 
-/// Idle buffers kept of each size; more are freed. 64 wide ones are 8 MiB a core.
-const SPARE_SMALL: usize = 1024;
-const SPARE_WIDE: usize = 64;
+/// Idle buffers kept of each size; more are freed. Either are some 16 MiB a core at most.
+const SPARE_SMALL: usize = 512;
+const SPARE_WIDE: usize = 128;
 
-/// Buffers that silent connections may keep, clients' and origins': 36 MiB a core at most, and
+/// Idle ones of each kind kept after a burst.
+pub(super) const SPARE_AFTER_BURST: usize = 32;
+
+/// Buffers that silent connections may keep, clients' and origins': 18 MiB a core at most, and
 /// enough for those that never pause.
-const KEPT_MAX: usize = 1024;
+const KEPT_MAX: usize = 512;
 
 /// The two sizes of buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +78,9 @@ pub(super) struct Buffers {
     made: Cell<usize>,
     /// Buffers that silent connections keep.
     kept: Cell<usize>,
+    /// Buffers freed so far, and when it was last looked at.
+    freed: Cell<usize>,
+    freed_before: Cell<usize>,
     cells: Arc<CoreCells>,
 }
 
@@ -85,6 +91,8 @@ impl Buffers {
             wide: RefCell::default(),
             made: Cell::new(0),
             kept: Cell::new(0),
+            freed: Cell::new(0),
+            freed_before: Cell::new(0),
             cells,
         })
     }
@@ -98,6 +106,25 @@ impl Buffers {
         }
         self.kept.set(kept + 1);
         Some(Kept(Rc::clone(self)))
+    }
+
+    /// Whether buffers were freed and none has been since this was last asked: a burst is over.
+    pub(super) fn burst_is_over(&self) -> bool {
+        let (freed, before) = (self.freed.get(), self.freed_before.get());
+        self.freed_before.set(freed);
+        let was_quiet = freed == before;
+        if was_quiet {
+            self.freed.set(0);
+            self.freed_before.set(0);
+        }
+        was_quiet && freed > 0
+    }
+
+    /// Frees spare buffers but for a few.
+    pub(super) fn trim(&self) {
+        for size in [Size::Small, Size::Wide] {
+            self.spare(size).borrow_mut().truncate(SPARE_AFTER_BURST);
+        }
     }
 
     /// Rents an empty buffer.
@@ -137,6 +164,8 @@ impl Buffers {
         if bytes.capacity() == capacity(size) && bytes.len() >= front && spare.len() < most {
             bytes.truncate(front);
             spare.push(bytes);
+        } else {
+            self.freed.set(self.freed.get().wrapping_add(1));
         }
     }
 }

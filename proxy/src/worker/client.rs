@@ -27,9 +27,9 @@ const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long a silent client's buffer is held: two turns of the wheel.
 const NAP: Ticks = Ticks::exactly(2);
 
-/// The same for one that has yet to speak: a second, in which a drain spares it, since its first
-/// request may be on the way.
-const FIRST_NAP: Ticks = Ticks::exactly(20);
+/// How long a drain spares a client that has yet to speak, since its first request may be on the
+/// way: a second.
+const FRESH: Ticks = Ticks::exactly(20);
 
 /// What a cancelled read ends with.
 const ECANCELED: i32 = 125;
@@ -86,6 +86,11 @@ impl Client {
     ) -> Self {
         Self { deadline, stream, inbox: None, peer, listener, requests: 0 }
     }
+
+    /// Whether it has said something that is not yet used.
+    fn has_bytes(&self) -> bool {
+        self.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty())
+    }
 }
 
 impl Peer {
@@ -105,87 +110,107 @@ impl Peer {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(worker: Rc<Worker>, mut client: Client) {
+///
+/// It begins asleep. What talking takes is boxed apart, so that a client that sleeps costs no more
+/// than itself.
+pub(super) async fn serve(worker: Rc<Worker>, mut client: Box<Client>) {
+    while wakes(&worker, &client).await {
+        if Box::pin(talk(&worker, &mut client)).await == Pause::Over {
+            return;
+        }
+    }
+}
+
+/// Why a conversation has paused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// The client has been silent for a while, and has nothing of ours.
+    Asleep,
+    /// It is over.
+    Over,
+}
+
+/// Serves a client for as long as it has something to say.
+async fn talk(worker: &Rc<Worker>, client: &mut Client) -> Pause {
     let next = loop {
-        if !wait_for_bytes(&worker, &mut client).await {
-            break Next::Drop;
+        match listen(worker, client).await {
+            Heard::Something => {}
+            Heard::Nothing => return Pause::Asleep,
+            Heard::TheEnd => break Next::Drop,
         }
         let mut heads = worker.rent_heads();
         heads.request.clear();
-        let next = match read_head(&worker, &mut client, &mut heads.request).await {
+        let next = match read_head(worker, client, &mut heads.request).await {
             Head::Read(length) => {
                 client.requests = client.requests.saturating_add(1);
-                exchange::serve(&worker, &mut client, &mut heads, length).await
+                exchange::serve(worker, client, &mut heads, length).await
             }
             Head::Gone => Next::Drop,
-            Head::Refused(failure) => refuse(&worker, &client, failure).await,
+            Head::Refused(failure) => refuse(worker, client, failure).await,
         };
         worker.return_heads(heads);
         if next != Next::Again {
             break next;
         }
+        if !client.has_bytes() && worker.view().is_draining() {
+            break Next::Drop;
+        }
     };
     if next == Next::Linger {
-        linger(&worker, &mut client).await;
+        linger(worker, client).await;
     }
+    Pause::Over
 }
 
-/// Waits for the first bytes of a request. `false` if none will come.
+/// What came of listening to a client.
+enum Heard {
+    Something,
+    Nothing,
+    TheEnd,
+}
+
+/// Waits for the first bytes of a request.
 ///
 /// Most clients that speak again do so at once, and to read costs less than to ask for readiness
 /// and then to read (8 % of a small exchange). So some silent clients keep their buffer, and the
-/// others hold one for a moment; a client that stays silent longer is waited for without.
-async fn wait_for_bytes(worker: &Rc<Worker>, client: &mut Client) -> bool {
-    if client.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()) {
-        return true;
-    }
-    let view = worker.view();
-    let is_first = client.requests == 0;
-    if view.is_draining() && !is_first {
-        return false;
+/// others hold one for a nap; a client that stays silent longer falls asleep.
+async fn listen(worker: &Rc<Worker>, client: &mut Client) -> Heard {
+    if client.has_bytes() {
+        return Heard::Something;
     }
     let mut inbox = client.inbox.take().unwrap_or_else(|| worker.buffers.rent(Size::Small));
     inbox.clear();
-    let kept = if is_first { None } else { worker.buffers.keep_one() };
+    let kept = worker.buffers.keep_one();
     let read = if kept.is_some() {
-        client.deadline.arm_idle(view.default_patience.idle);
+        client.deadline.arm_idle(worker.view().default_patience.idle);
         inbox.fill(&client.stream, usize::MAX).await
     } else {
-        match nap(worker, client, &mut inbox).await {
-            Some(read) => read,
-            None => {
-                drop(inbox);
-                if !wake(worker, client).await {
-                    return false;
-                }
-                inbox = worker.buffers.rent(Size::Small);
-                inbox.fill(&client.stream, usize::MAX).await
-            }
-        }
+        let nap = client.deadline.arm_nap(NAP);
+        inbox.fill_until(&client.stream, usize::MAX, nap).await
     };
-    client.inbox = Some(inbox);
-    matches!(read, Ok(count) if count > 0)
+    match read {
+        Ok(count) if count > 0 => {
+            client.inbox = Some(inbox);
+            Heard::Something
+        }
+        Err(error) if is_over(&error) && !worker.view().is_draining() => Heard::Nothing,
+        Ok(_) | Err(_) => Heard::TheEnd,
+    }
 }
 
-/// Reads, but only for a moment: `None` if nothing came.
-async fn nap(
-    worker: &Worker,
-    client: &Client,
-    inbox: &mut Buffer,
-) -> Option<std::io::Result<usize>> {
-    let deadline = &client.deadline;
-    let is_first = client.requests == 0;
-    let nap = if is_first { deadline.arm_first_nap(FIRST_NAP) } else { deadline.arm_nap(NAP) };
-    let read = inbox.fill_until(&client.stream, usize::MAX, nap).await;
-    let is_over = matches!(&read, Err(error) if error.raw_os_error() == Some(ECANCELED));
-    (!is_over || worker.view().is_draining()).then_some(read)
+fn is_over(nap: &std::io::Error) -> bool {
+    nap.raw_os_error() == Some(ECANCELED)
 }
 
-/// Waits without a buffer; whether the client speaks.
-async fn wake(worker: &Worker, client: &Client) -> bool {
-    // A connection that has never spoken gets no longer than a head may take.
+/// Waits, without a buffer, until a client wakes up. `false` if it never does.
+async fn wakes(worker: &Worker, client: &Client) -> bool {
     let patience = worker.view().default_patience;
-    client.deadline.arm_idle(if client.requests == 0 { patience.header } else { patience.idle });
+    if client.requests == 0 {
+        // A connection that has never spoken gets no longer than a head may take.
+        client.deadline.arm_fresh(FRESH, patience.header);
+    } else {
+        client.deadline.arm_idle(patience.idle);
+    }
     client.stream.readable().await.is_ok() && !client.deadline.fired()
 }
 

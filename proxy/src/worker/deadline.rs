@@ -76,8 +76,8 @@ pub(super) enum Ends {
     Idle,
     /// The one cancellable read: idle too, but for a moment, with a buffer.
     Nap,
-    /// As a nap, of a client that has yet to speak: a drain waits for it.
-    FirstNap,
+    /// Nothing yet: the client has yet to speak. Once this has passed it is idle, until that tick.
+    Fresh(u32),
 }
 
 struct Slot {
@@ -189,11 +189,18 @@ impl Deadlines {
             return;
         }
         slot.due = NEVER;
-        slot.fired = !matches!(slot.ends, Ends::Nap | Ends::FirstNap);
+        slot.fired = !matches!(slot.ends, Ends::Nap | Ends::Fresh(_));
         match slot.ends {
             Ends::Both | Ends::Idle => socket::shut_down(slot.fd),
             Ends::Reading => socket::shut_read(slot.fd),
-            Ends::Nap | Ends::FirstNap => {
+            Ends::Fresh(due) => {
+                (slot.ends, slot.due) = (Ends::Idle, due);
+                if due != NEVER {
+                    let owner = slot.owner;
+                    slot.filed = self.file(index, owner, due.max(now + 1));
+                }
+            }
+            Ends::Nap => {
                 // What comes back is a fresh one that nobody holds: the next nap makes its own.
                 let _ = slot.nap.take().map(Canceller::cancel);
             }
@@ -202,7 +209,7 @@ impl Deadlines {
 
     /// Ends what is idle, as if its time were up.
     pub(super) fn end_idle(&self) {
-        self.end(|slot| matches!(slot.ends, Ends::Idle | Ends::Nap) && slot.due != NEVER);
+        self.end(|slot| matches!(slot.ends, Ends::Idle | Ends::Nap) && slot.fd >= 0);
     }
 
     /// Ends everything.
@@ -252,10 +259,10 @@ impl Deadline {
         self.reading.nap()
     }
 
-    /// As [`arm_nap`](Self::arm_nap), for a client that has yet to speak.
-    pub(super) fn arm_first_nap(&self, ticks: Ticks) -> CancelHandle {
-        self.reading.set(ticks, Ends::FirstNap);
-        self.reading.nap()
+    /// As [`arm_idle`](Self::arm_idle), but for the first `fresh` ticks a drain waits for it.
+    pub(super) fn arm_fresh(&self, fresh: Ticks, ticks: Ticks) {
+        let due = self.reading.wheel.end_of(ticks);
+        self.reading.set(fresh.min(ticks), Ends::Fresh(due));
     }
 
     /// Nothing is being waited for.
@@ -292,7 +299,10 @@ impl Timer {
     }
 
     fn clear(&self) {
-        self.wheel.slots.borrow_mut()[self.slot as usize].due = NEVER;
+        let slot = &mut self.wheel.slots.borrow_mut()[self.slot as usize];
+        slot.due = NEVER;
+        // Something is under way: it is idle no more.
+        slot.ends = Ends::Both;
     }
 
     fn fired(&self) -> bool {
@@ -413,6 +423,37 @@ mod tests {
         deadline.arm(Ticks(1));
         wheel.sweep(101);
         assert!(deadline.fired());
+    }
+
+    #[test]
+    fn what_is_fresh_outlives_a_drain_until_it_is_merely_idle() {
+        let wheel = Deadlines::new();
+        let (near, _far) = pair();
+        let deadline = wheel.open(near.as_raw_fd());
+        deadline.arm_fresh(Ticks(5), Ticks(40));
+        wheel.end_idle();
+        assert!(!deadline.fired());
+        wheel.sweep(39);
+        assert!(!deadline.fired());
+        wheel.sweep(40);
+        assert!(deadline.fired());
+        let deadline = wheel.open(near.as_raw_fd());
+        deadline.arm_fresh(Ticks(5), Ticks(40));
+        wheel.sweep(45);
+        wheel.end_idle();
+        assert!(deadline.fired());
+    }
+
+    #[test]
+    fn a_drain_ends_the_idle_though_they_have_no_deadline() {
+        let wheel = Deadlines::new();
+        let (near, _far) = pair();
+        let (idle, busy) = (wheel.open(near.as_raw_fd()), wheel.open(near.as_raw_fd()));
+        idle.arm_idle(Ticks::NONE);
+        busy.arm_idle(Ticks::NONE);
+        busy.disarm();
+        wheel.end_idle();
+        assert!(idle.fired() && !busy.fired());
     }
 
     #[test]

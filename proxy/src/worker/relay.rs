@@ -131,7 +131,8 @@ pub(super) async fn reply(
     let status = response.status();
     let is_tunnel = terms.request.upgrade() == Upgrade::Tunnel;
     if status == 101 || (is_tunnel && matches!(status, 200..=299)) {
-        return switch(flow, terms, response, length, entry).await;
+        // Rare, and large: boxed, so that it is no part of every exchange.
+        return Box::pin(switch(flow, terms, response, length, entry)).await;
     }
     if terms.upgrade {
         // The client's early bytes were meant for another protocol.

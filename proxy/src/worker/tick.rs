@@ -2,9 +2,12 @@
 
 use std::rc::Rc;
 
+use gnomon_sys::memory;
+
 use super::{
     Worker,
     accept::{self, Door},
+    buffers::SPARE_AFTER_BURST,
     deadline::TICK,
     origin::REAP_EVERY,
 };
@@ -25,6 +28,11 @@ pub(super) async fn run(worker: Rc<Worker>) {
         if now >= reaped + REAP_EVERY {
             reaped = now;
             worker.reap_origins(false);
+            if worker.buffers.burst_is_over() {
+                worker.buffers.trim();
+                worker.heads.borrow_mut().truncate(SPARE_AFTER_BURST);
+                memory::give_back();
+            }
         }
         if worker.view().is_draining() && finished(&worker) {
             worker.reap_origins(true);

@@ -3,9 +3,11 @@
 //! | unsafe | why | what keeps it sound |
 //! |---|---|---|
 //! | [`duplex`] shares one stream for both directions | monoio's `&mut self` would forbid reading and writing one socket at once | one thread; monoio's operations own their buffer and descriptor |
+//! | [`memory`] calls C functions of the allocator and the kernel | there are no others | they ask for nothing |
 //! | [`socket::shut_down`], [`socket::peek`] borrow a raw descriptor | monoio's streams lend only raw descriptors | the caller's socket outlives the call |
 
 pub mod affinity;
 pub mod duplex;
 pub mod limits;
+pub mod memory;
 pub mod socket;
