@@ -1,16 +1,17 @@
 //! What differs between two configurations, in a person's words.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    effective::{Setting, effective},
+    effective::{Setting, names_of, with_routes},
     fields::{self, Kind},
-    model::Config,
+    model::{Action, Config, Route},
+    shape,
 };
 
 /// When a change takes effect.
@@ -75,7 +76,7 @@ impl fmt::Display for Change {
 
 /// The key of a table with free keys set apart: `upstream.shop.split v2`.
 fn spaced(path: &str) -> String {
-    let map = fields::of_path(path).filter(|field| matches!(field.kind, Kind::Map(_)));
+    let map = shape::of_path(path).filter(|field| matches!(field.kind, Kind::Map(_)));
     let depth = map.map_or(usize::MAX, |field| field.path.split('.').count());
     let mut spaced = String::new();
     for (at, key) in path.split('.').enumerate() {
@@ -90,8 +91,9 @@ fn spaced(path: &str) -> String {
 /// Every difference, in the order of the file format; empty only if the two mean the same.
 #[must_use]
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    let (before, after) = (effective(old), effective(new));
-    let (old_tables, new_tables) = (tables(old), tables(new));
+    let (old_routes, new_routes) = (apart(old, new), apart(new, old));
+    let (old_tables, new_tables) = (tables(old, &old_routes), tables(new, &new_routes));
+    let (before, after) = (with_routes(old, old_routes), with_routes(new, new_routes));
     let old_values = by_path(&before);
     let new_values = by_path(&after);
     let mut told = BTreeSet::new();
@@ -108,8 +110,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
             come_or_gone(setting, &new_tables, ChangeKind::Removed, &mut told, &mut changes);
         }
     }
-    let same_files = Config { files: old.files.clone(), ..new.clone() };
-    if changes.is_empty() && same_files != *old {
+    if changes.is_empty() && (Config { files: old.files.clone(), ..new.clone() }) != *old {
         changes.push(Change {
             path: "order of declaration".to_owned(),
             old: None,
@@ -121,15 +122,32 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes
 }
 
+/// The routes that the other side does not have alike. Of thousands, most are the same on both
+/// sides, and to write all of them down takes long.
+fn apart<'c>(config: &'c Config, other: &Config) -> Vec<&'c Route> {
+    let routes = other.routes.iter().map(|route| (&*route.name, route));
+    let known: HashMap<&str, &Route> = routes.collect();
+    // An index means the same only where it leads to the same name.
+    let leads = |config, route: &Route| match route.action {
+        Action::Forward(upstream, version) => Some(names_of(config, upstream, version)),
+        Action::Redirect { .. } | Action::Respond { .. } => None,
+    };
+    let differs = |route: &&Route| {
+        let twin = known.get(&*route.name);
+        twin.is_none_or(|twin| twin != route || leads(config, route) != leads(other, twin))
+    };
+    config.routes.iter().filter(differs).collect()
+}
+
 fn by_path(settings: &[Setting]) -> BTreeMap<&str, &Setting> {
     settings.iter().map(|setting| (setting.path.as_str(), setting)).collect()
 }
 
 /// The tables that come and go as a whole.
-fn tables(config: &Config) -> BTreeSet<String> {
+fn tables(config: &Config, routes: &[&Route]) -> BTreeSet<String> {
     let mut tables = BTreeSet::new();
     tables.extend(config.listeners.iter().map(|it| format!("listener.{}", it.name)));
-    tables.extend(config.routes.iter().map(|it| format!("route.{}", it.name)));
+    tables.extend(routes.iter().map(|it| format!("route.{}", it.name)));
     for upstream in &config.upstreams {
         let name = format!("upstream.{}", upstream.name);
         let versions = upstream.versions.iter();
@@ -188,7 +206,7 @@ fn missing_table(path: &str, tables: &BTreeSet<String>) -> Option<String> {
 }
 
 fn effect(path: &str) -> Effect {
-    match fields::of_path(path).map(|field| field.effect) {
+    match shape::of_path(path).map(|field| field.effect) {
         Some(fields::Effect::Restart) => Effect::Restart,
         Some(fields::Effect::Reload | fields::Effect::Later) | None => Effect::Hot,
     }

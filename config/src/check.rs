@@ -33,15 +33,15 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
     let limits = service::limits(&mut reader, &scope);
     let admin = service::admin(&mut reader, &scope);
     let listeners = listener::all(&mut reader, &scope, &admin);
-    let upstreams = upstream::all(&mut reader, &scope);
+    let upstreams = Upstreams::new(upstream::all(&mut reader, &scope));
     let globals = route::Globals { timeouts: &timeouts, body_max: limits.body };
     let routes = route::all(&mut reader, &scope, &upstreams, &globals);
     overlap::check(&mut reader, &routes);
-    unused(&mut reader, &upstreams, &routes);
+    unused(&mut reader, &upstreams.declared, &routes);
 
     Config {
         listeners,
-        upstreams: upstreams.into_iter().map(|declared| declared.upstream).collect(),
+        upstreams: upstreams.declared.into_iter().map(|declared| declared.upstream).collect(),
         routes: routes.into_iter().map(|declared| declared.route).collect(),
         log: service::log(&mut reader, &scope),
         access_log: service::access_log(&mut reader, &scope),
@@ -60,23 +60,37 @@ struct Declared {
     place: Place,
 }
 
+/// All upstreams, found by name.
+struct Upstreams {
+    declared: Vec<Declared>,
+    by_name: HashMap<Name, usize>,
+}
+
+impl Upstreams {
+    fn new(declared: Vec<Declared>) -> Self {
+        let names = declared.iter().map(|declared| declared.upstream.name.clone());
+        let by_name = names.zip(0..).collect();
+        Self { declared, by_name }
+    }
+}
+
 /// Finds `upstream` or `upstream@version`; else what is wrong, and the upstream's place if it exists.
 fn target(
     text: &str,
-    upstreams: &[Declared],
+    upstreams: &Upstreams,
 ) -> Result<(UpstreamIx, Option<VersionIx>), (Wrong, Option<Place>)> {
     let (name, version) = match text.split_once('@') {
         Some((name, version)) => (name, Some(version)),
         None => (text, None),
     };
-    let Some(at) = upstreams.iter().position(|declared| *declared.upstream.name == *name) else {
-        let names = upstreams.iter().map(|declared| &*declared.upstream.name);
+    let Some(&at) = upstreams.by_name.get(name) else {
+        let names = upstreams.declared.iter().map(|declared| &*declared.upstream.name);
         let wrong = Wrong::new(code::REFERENCE, format!("there is no upstream `{name}`"));
         return Err((guessing(wrong, name, names), None));
     };
     let ix = UpstreamIx(u16::try_from(at).unwrap_or(u16::MAX));
     let Some(version) = version else { return Ok((ix, None)) };
-    let declared = &upstreams[at];
+    let declared = &upstreams.declared[at];
     match declared.upstream.versions.iter().position(|known| *known.name == *version) {
         Some(at) => Ok((ix, Some(VersionIx(u16::try_from(at).unwrap_or(u16::MAX))))),
         None => {
@@ -138,9 +152,12 @@ fn unused(reader: &mut Reader<'_, '_>, upstreams: &[Declared], routes: &[route::
         let message = "there is no route, so every request is answered with 404";
         reader.tell(Problem::warning(code::NOTHING, Place::default(), message));
     }
-    let used: Vec<UpstreamIx> = routes.iter().filter_map(route::DeclaredRoute::upstream).collect();
-    for (at, declared) in upstreams.iter().enumerate() {
-        if !used.iter().any(|ix| usize::from(ix.0) == at) {
+    let mut used = vec![false; upstreams.len()];
+    for ix in routes.iter().filter_map(route::DeclaredRoute::upstream) {
+        used[usize::from(ix.0)] = true;
+    }
+    for (declared, used) in upstreams.iter().zip(used) {
+        if !used {
             let message = format!("no route leads to [upstream.{}]", declared.upstream.name);
             reader.tell(Problem::warning(code::UNUSED, declared.place, message));
         }

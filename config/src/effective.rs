@@ -6,6 +6,7 @@ use crate::model::{
     AccessFormat, AccessLog, Action, Balance, Bind, Condition, Config, Cores, Driver, Edits,
     Endpoint, FailureKind, Headers, HostPattern, HostRule, Key, Level, Listener, LogFormat, Match,
     PathPattern, Piece, Rewrite, Route, Secret, Sink, Sticky, StickyMode, Timeouts, Upstream,
+    UpstreamIx, VersionIx,
 };
 use crate::names::bare_pattern;
 use crate::units::{show_duration, show_percent, show_share, show_size};
@@ -27,6 +28,14 @@ pub struct Setting {
 /// Every setting of a configuration, in the order of the file format. Secrets do not show.
 #[must_use]
 pub fn effective(config: &Config) -> Vec<Setting> {
+    with_routes(config, &config.routes)
+}
+
+/// The same with only these of its routes.
+pub(crate) fn with_routes<'c>(
+    config: &Config,
+    routes: impl IntoIterator<Item = &'c Route>,
+) -> Vec<Setting> {
     let mut out = Writer { settings: Vec::new(), path: String::new() };
     for it in &config.listeners {
         out.within(&format!("listener.{}", it.name), |out| listener(out, it));
@@ -34,7 +43,7 @@ pub fn effective(config: &Config) -> Vec<Setting> {
     for it in &config.upstreams {
         out.within(&format!("upstream.{}", it.name), |out| upstream(out, it));
     }
-    for it in &config.routes {
+    for it in routes {
         out.within(&format!("route.{}", it.name), |out| route(out, it, config));
     }
     out.within("timeouts", |out| timeouts(out, &config.timeouts));
@@ -250,11 +259,7 @@ fn headers(out: &mut Writer, it: &Headers) {
 fn route(out: &mut Writer, it: &Route, config: &Config) {
     match &it.action {
         Action::Forward(upstream, version) => {
-            let upstream = config.upstreams.get(usize::from(upstream.0));
-            let version = upstream.zip(*version).and_then(|(upstream, version)| {
-                upstream.versions.get(usize::from(version.0)).map(|version| &version.name)
-            });
-            let upstream = upstream.map_or("", |upstream| &*upstream.name);
+            let (upstream, version) = names_of(config, *upstream, *version);
             match version {
                 Some(version) => out.text("to", format!("{upstream}@{version}")),
                 None => out.text("to", upstream),
@@ -293,6 +298,19 @@ fn route(out: &mut Writer, it: &Route, config: &Config) {
         out.text("tunnel", show_duration(own.tunnel));
     });
     out.text("limits.body", show_size(it.body_max));
+}
+
+/// The names of an upstream and of a version that is forced, if one is.
+pub(crate) fn names_of(
+    config: &Config,
+    upstream: UpstreamIx,
+    version: Option<VersionIx>,
+) -> (&str, Option<&str>) {
+    let upstream = config.upstreams.get(usize::from(upstream.0));
+    let version = upstream.zip(version).and_then(|(upstream, version)| {
+        upstream.versions.get(usize::from(version.0)).map(|version| &*version.name)
+    });
+    (upstream.map_or("", |upstream| &*upstream.name), version)
 }
 
 fn piece(it: &Piece) -> &str {

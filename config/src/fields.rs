@@ -131,28 +131,7 @@ impl Field {
     }
 }
 
-/// The row of `key` in the table `parent`, whose path has `*` for names.
-#[must_use]
-pub fn find(parent: &str, key: &str) -> Option<&'static Field> {
-    let rows = || FIELDS.iter().filter(|field| field.parent() == parent);
-    rows().find(|field| field.key() == key).or_else(|| rows().find(|field| field.key() == "*"))
-}
-
 /// The keys that the table `parent` may have.
 pub fn keys_of(parent: &str) -> impl Iterator<Item = &'static Field> {
     FIELDS.iter().filter(move |field| field.parent() == parent && !field.path.is_empty())
-}
-
-/// The row that a concrete path such as `upstream.shop.pool.max` belongs to.
-#[must_use]
-pub fn of_path(path: &str) -> Option<&'static Field> {
-    let mut row: Option<&'static Field> = None;
-    for key in path.split('.') {
-        match find(row.map_or("", |row| row.path), key) {
-            Some(next) => row = Some(next),
-            // Below a map, every key belongs to the map.
-            None => return row.filter(|row| matches!(row.kind, Kind::Map(_))),
-        }
-    }
-    row
 }

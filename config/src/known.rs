@@ -4,35 +4,38 @@ use crate::{
     code,
     fields::{self, Effect, Field, Kind},
     problem::Problem,
+    shape::{self, Row},
     tree::{Entry, Node, Table},
 };
 
 /// Tells of every key that is unknown, and of every one that is not for this version.
 pub(crate) fn check(root: &Table, problems: &mut Vec<Problem>) {
-    walk(root, "", "", problems);
+    walk(root, shape::top(), &mut String::new(), problems);
 }
 
-/// `pattern` is the table's path with `*` for names; `path` is the one that a person wrote.
-fn walk(table: &Table, pattern: &str, path: &str, problems: &mut Vec<Problem>) {
+/// `path` is the table's as a person wrote it.
+fn walk(table: &Table, row: &Row, path: &mut String, problems: &mut Vec<Problem>) {
+    let length = path.len();
     for entry in &table.entries {
-        let path =
-            if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
-        match fields::find(pattern, &entry.key) {
-            None => problems.push(unknown(entry, pattern, &path)),
-            Some(field) if field.effect == Effect::Later => {
-                problems.push(later(entry, field, &path))
-            }
-            Some(field) => descend(&entry.node, field, &path, problems),
+        if length > 0 {
+            path.push('.');
         }
+        path.push_str(&entry.key);
+        match row.find(&entry.key) {
+            None => problems.push(unknown(entry, row, path)),
+            Some(row) if row.field.effect == Effect::Later => {
+                problems.push(later(entry, row.field, path));
+            }
+            Some(row) => descend(&entry.node, row, path, problems),
+        }
+        path.truncate(length);
     }
 }
 
-fn descend(node: &Node, field: &Field, path: &str, problems: &mut Vec<Problem>) {
-    match (field.kind, node.as_table()) {
-        (Kind::Table | Kind::Keyed, Some(table)) => walk(table, field.path, path, problems),
-        (Kind::TableOr(_), Some(table)) if !is_outside(table) => {
-            walk(table, field.path, path, problems);
-        }
+fn descend(node: &Node, row: &Row, path: &mut String, problems: &mut Vec<Problem>) {
+    match (row.field.kind, node.as_table()) {
+        (Kind::Table | Kind::Keyed, Some(table)) => walk(table, row, path, problems),
+        (Kind::TableOr(_), Some(table)) if !is_outside(table) => walk(table, row, path, problems),
         (Kind::Table | Kind::Keyed, None) => problems.push(
             Problem::error(code::TYPE, node.place, format!("`{path}` is a table"))
                 .label(format!("expected a table, found {}", node.type_name())),
@@ -55,18 +58,18 @@ fn later(entry: &Entry, field: &Field, path: &str) -> Problem {
         .help("take it out until you run a version that has it".to_owned())
 }
 
-fn unknown(entry: &Entry, pattern: &str, path: &str) -> Problem {
+fn unknown(entry: &Entry, table: &Row, path: &str) -> Problem {
     let place = match path.rsplit_once('.') {
         Some((parent, _)) => format!("in [{parent}]"),
         None => "at the top level".to_owned(),
     };
     let message = format!("unknown key `{}` {place}", entry.key);
     let problem = Problem::error(code::UNKNOWN_KEY, entry.key_place, message);
-    if pattern == "upstream.*.versions.*.headers" || pattern == "route.*.headers" {
+    if matches!(table.field.path, "upstream.*.versions.*.headers" | "route.*.headers") {
         return problem
             .label(format!("say of which head: `request.{0}` or `response.{0}`", entry.key));
     }
-    let siblings = fields::keys_of(pattern).filter(|field| field.effect != Effect::Later);
+    let siblings = table.fields().filter(|field| field.effect != Effect::Later);
     match nearest(&entry.key, siblings.map(Field::key)) {
         Some(guess) => problem.label(format!("did you mean `{guess}`?")),
         None => match home(&entry.key) {

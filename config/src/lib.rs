@@ -21,7 +21,7 @@
 //! |---|---|---|
 //! | read | `source` | the file, what it includes, `--set`, environment and secrets |
 //! | parse | `tree` | TOML values that know their place |
-//! | know | [`fields`], `known` | one row per key; what has no row is refused |
+//! | know | [`fields`], `shape`, `known` | one row per key; what has no row is refused |
 //! | check | `read`, `check` | typed values, then what they mean together |
 //!
 //! Beside them: [`model`] is the outcome, [`problem`] what is wrong with it, `code` explains that;
@@ -34,6 +34,7 @@ mod code;
 mod known;
 mod names;
 mod read;
+mod shape;
 mod source;
 mod tree;
 

@@ -4,10 +4,11 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use crate::{
     code,
-    fields::{self, Field, Kind},
+    fields::{Field, Kind},
     known,
     model::{Secret, Share},
     problem::{Place, Problem, Wrong},
+    shape::{self, Row},
     source::Sources,
     tree::{Entry, Node, Table, Value},
     units,
@@ -16,8 +17,8 @@ use crate::{
 /// A table that is being read, or one that was left out.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'t> {
-    /// Its path with `*` for names.
-    pub(crate) pattern: &'static str,
+    /// Its row.
+    pub(crate) row: &'static Row,
     /// What was written, if anything.
     pub(crate) table: Option<&'t Table>,
     /// Where to point when something is missing.
@@ -26,8 +27,8 @@ pub(crate) struct Scope<'t> {
 
 impl<'t> Scope<'t> {
     /// The outermost table.
-    pub(crate) const fn root(table: &'t Table) -> Self {
-        Self { pattern: "", table: Some(table), place: Place { file: 0, start: 0, end: 0 } }
+    pub(crate) fn root(table: &'t Table) -> Self {
+        Self { row: shape::top(), table: Some(table), place: Place { file: 0, start: 0, end: 0 } }
     }
 
     /// What was written under `key`.
@@ -44,7 +45,7 @@ impl<'t> Scope<'t> {
     pub(crate) fn child(&self, key: &str) -> Self {
         let entry = self.entry(key);
         Self {
-            pattern: field(self.pattern, key).path,
+            row: row(self.row, key),
             table: entry.and_then(|entry| entry.node.as_table()),
             place: entry.map_or(self.place, |entry| entry.key_place),
         }
@@ -55,22 +56,24 @@ impl<'t> Scope<'t> {
         self.entry(key).map(|_| self.child(key))
     }
 
+    /// A named table under `key` that nobody wrote.
+    pub(crate) fn unwritten(&self, key: &str, place: Place) -> Self {
+        Self { row: row(row(self.row, key), "*"), table: None, place }
+    }
+
     /// The named tables under `key`, in order.
     pub(crate) fn named(&self, key: &str) -> Vec<(&'t Entry, Self)> {
         let keyed = self.child(key);
         let entries = keyed.table.map_or(&[][..], |table| table.entries.as_slice());
-        let pattern = field(keyed.pattern, "*").path;
-        let scope = |entry: &'t Entry| Self {
-            pattern,
-            table: entry.node.as_table(),
-            place: entry.key_place,
-        };
+        let row = row(keyed.row, "*");
+        let scope =
+            |entry: &'t Entry| Self { row, table: entry.node.as_table(), place: entry.key_place };
         entries.iter().map(|entry| (entry, scope(entry))).collect()
     }
 }
 
-fn field(pattern: &str, key: &str) -> &'static Field {
-    fields::find(pattern, key).expect("the decoder asks only for keys that have a row")
+fn row(table: &'static Row, key: &str) -> &'static Row {
+    table.find(key).expect("the decoder asks only for keys that have a row")
 }
 
 /// A value, and where it stands.
@@ -102,12 +105,9 @@ impl Reader<'_, '_> {
         key: &str,
         read: impl Fn(&mut Self, &'static Field, &Node) -> Option<T>,
     ) -> Option<T> {
-        let field = field(scope.pattern, key);
-        let written = scope.entry(key).and_then(|entry| read(self, field, &entry.node));
-        written.or_else(|| {
-            let node = Node::parse(field.default()?, usize::MAX).expect("defaults are TOML");
-            read(self, field, &node)
-        })
+        let row = row(scope.row, key);
+        let written = scope.entry(key).and_then(|entry| read(self, row.field, &entry.node));
+        written.or_else(|| read(self, row.field, row.default.as_ref()?))
     }
 
     /// As [`Self::value`], of a key whose row has a default.
@@ -333,7 +333,7 @@ impl Reader<'_, '_> {
 
     /// Several of the words of the key's row, each once.
     pub(crate) fn choices(&mut self, scope: &Scope<'_>, key: &str) -> Vec<&'static str> {
-        let mut kind = field(scope.pattern, key).kind;
+        let mut kind = row(scope.row, key).field.kind;
         if let Kind::OneOrMany(inner) = kind {
             kind = *inner;
         }
@@ -355,8 +355,8 @@ impl Reader<'_, '_> {
         key: &str,
         read: impl Fn(&mut Self, &'static Field, &Node) -> Option<T>,
     ) -> Vec<(String, Place, Placed<T>)> {
-        let field = field(scope.pattern, key);
         let Some(entry) = scope.entry(key) else { return Vec::new() };
+        let field = row(scope.row, key).field;
         let Some(table) = entry.node.as_table() else {
             let _: Option<()> = self.mistyped(field, &entry.node, "a table");
             return Vec::new();

@@ -1,6 +1,7 @@
 //! Where texts come from: the file, what it includes, `--set`, environment and secrets.
 
 use std::{
+    collections::HashMap,
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -100,7 +101,7 @@ impl<'a> Sources<'a> {
             let message = format!("this is not TOML: {}", error.message());
             self.problems.push(Problem::error(code::SYNTAX, place, message));
         }
-        Table::from_toml(table.get_ref(), ix)
+        Table::from_toml(table.into_inner(), ix)
     }
 
     /// The folder that relative paths in the file `ix` start from; `None` if nothing may be read.
@@ -123,20 +124,21 @@ impl<'a> Sources<'a> {
         let whole = std::slice::from_ref(&entry.node);
         let items =
             if let Value::List(items) = &entry.node.value { items.as_slice() } else { whole };
+        let mut joined = Places::of(table);
         let mut seen = Vec::new();
         for item in items {
             // What is no string is told by the check of types, later.
             let Value::Text(pattern) = &item.value else { continue };
             for path in self.expand(item.place, pattern) {
                 if !seen.contains(&path) {
-                    self.include_file(table, item.place, &path);
+                    self.include_file(table, &mut joined, item.place, &path);
                     seen.push(path);
                 }
             }
         }
     }
 
-    fn include_file(&mut self, table: &mut Table, place: Place, path: &Path) {
+    fn include_file(&mut self, table: &mut Table, joined: &mut Places, place: Place, path: &Path) {
         let text = match read(path) {
             Ok(text) => text,
             Err(why) => {
@@ -159,13 +161,14 @@ impl<'a> Sources<'a> {
                 .related(place, "included here"),
             );
         }
-        self.join(table, other);
+        self.join(table, joined, other);
     }
 
     /// Adds what `other` holds; whatever is there already is a problem.
-    fn join(&mut self, table: &mut Table, other: Table) {
+    fn join(&mut self, table: &mut Table, places: &mut Places, other: Table) {
         for entry in other.entries {
             let Some(known) = table.entries.iter_mut().find(|known| known.key == entry.key) else {
+                places.add(&entry);
                 table.entries.push(entry);
                 continue;
             };
@@ -173,12 +176,15 @@ impl<'a> Sources<'a> {
             match (&mut known.node.value, entry.node.value) {
                 (Value::Table(ours), Value::Table(theirs)) if joined => {
                     for named in theirs.entries {
-                        match ours.get(&named.key) {
+                        let what = format!("[{}.{}]", entry.key, named.key);
+                        match places.0.get(&what) {
                             Some(first) => {
-                                let what = format!("[{}.{}]", entry.key, named.key);
-                                self.problems.push(twice(&what, first.key_place, named.key_place));
+                                self.problems.push(twice(&what, *first, named.key_place))
                             }
-                            None => ours.entries.push(named),
+                            None => {
+                                places.0.insert(what, named.key_place);
+                                ours.entries.push(named);
+                            }
                         }
                     }
                 }
@@ -244,6 +250,25 @@ impl<'a> Sources<'a> {
     }
 }
 
+/// Where each named table stands, by its header: looking for each of an included file in all
+/// others would take time that grows with the square.
+struct Places(HashMap<String, Place>);
+
+impl Places {
+    fn of(table: &Table) -> Self {
+        let mut places = Self(HashMap::new());
+        table.entries.iter().for_each(|entry| places.add(entry));
+        places
+    }
+
+    fn add(&mut self, joined: &Entry) {
+        let table = joined.node.as_table().filter(|_| JOINED.contains(&joined.key.as_str()));
+        for named in table.iter().flat_map(|table| &table.entries) {
+            self.0.insert(format!("[{}.{}]", joined.key, named.key), named.key_place);
+        }
+    }
+}
+
 fn twice(what: &str, first: Place, second: Place) -> Problem {
     Problem::error(code::TWICE, second, format!("{what} is defined twice"))
         .label("defined again here")
@@ -296,7 +321,7 @@ fn dotted(key: &str) -> Option<Vec<String>> {
     }
     let text = format!("{key} = 0");
     let root = DeTable::parse(&text).ok()?;
-    let mut table = Table::from_toml(root.get_ref(), 0);
+    let mut table = Table::from_toml(root.into_inner(), 0);
     let mut keys = Vec::new();
     while let Some(entry) = table.entries.pop() {
         keys.push(entry.key);

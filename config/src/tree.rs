@@ -50,12 +50,12 @@ impl Table {
     }
 
     /// Takes over a parsed table of the file `file`.
-    pub(crate) fn from_toml(table: &DeTable<'_>, file: usize) -> Self {
+    pub(crate) fn from_toml(table: DeTable<'_>, file: usize) -> Self {
         let mut entries: Vec<Entry> = table
-            .iter()
+            .into_iter()
             .map(|(key, value)| Entry {
-                key: key.get_ref().to_string(),
                 key_place: place(file, key.span()),
+                key: key.into_inner().into_owned(),
                 node: Node::from_toml(value, file),
             })
             .collect();
@@ -66,28 +66,29 @@ impl Table {
 
 impl Node {
     /// Takes over a parsed value of the file `file`.
-    pub(crate) fn from_toml(node: &Spanned<DeValue<'_>>, file: usize) -> Self {
-        let value = match node.get_ref() {
-            DeValue::String(text) => Value::Text(text.to_string()),
+    pub(crate) fn from_toml(node: Spanned<DeValue<'_>>, file: usize) -> Self {
+        let place = place(file, node.span());
+        let value = match node.into_inner() {
+            DeValue::String(text) => Value::Text(text.into_owned()),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or(Value::Foreign("an integer beyond 64 bits"), Value::Integer),
             DeValue::Float(number) => number
                 .as_str()
                 .parse()
                 .map_or(Value::Foreign("a number out of range"), Value::Float),
-            DeValue::Boolean(truth) => Value::Bool(*truth),
+            DeValue::Boolean(truth) => Value::Bool(truth),
             DeValue::Datetime(_) => Value::Foreign("a date"),
             DeValue::Array(items) => {
-                Value::List(items.iter().map(|item| Self::from_toml(item, file)).collect())
+                Value::List(items.into_iter().map(|item| Self::from_toml(item, file)).collect())
             }
             DeValue::Table(table) => Value::Table(Table::from_toml(table, file)),
         };
-        Self { value, place: place(file, node.span()) }
+        Self { value, place }
     }
 
     /// Reads a value that stands alone; `None` unless it is TOML.
     pub(crate) fn parse(text: &str, file: usize) -> Option<Self> {
-        DeValue::parse(text).ok().map(|node| Self::from_toml(&node, file))
+        DeValue::parse(text).ok().map(|node| Self::from_toml(node, file))
     }
 
     pub(crate) const fn as_table(&self) -> Option<&Table> {

@@ -90,3 +90,19 @@ fn what_is_effective_loads_again_as_the_same() {
         effective(&before).iter().map(|it| format!("{} = {}\n", it.path, it.value)).collect();
     assert_eq!(effective(&config(&text)), effective(&before));
 }
+
+#[test]
+fn a_route_that_leads_elsewhere_by_the_same_number_has_changed() {
+    let text = |first, second, to| {
+        format!(
+            "listen = \"127.0.0.1:8080\"\n\
+             upstream.{first}.versions.v1 = [\"10.0.0.11:8080\"]\n\
+             upstream.{second}.versions.v1 = [\"10.0.0.11:8080\"]\n\
+             route.one.to = \"{to}\"\n\
+             route.two = {{ match.path = \"/two\", to = \"{second}\" }}\n"
+        )
+    };
+    let changes = diff(&config(&text("a", "b", "a")), &config(&text("b", "a", "b")));
+    let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["~ route.one.to \"a\" → \"b\"", "~ route.two.to \"b\" → \"a\""]);
+}

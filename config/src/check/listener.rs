@@ -16,7 +16,7 @@ pub(super) fn all(reader: &mut Reader<'_, '_>, root: &Scope<'_>, admin: &Admin) 
     if let Some(short) = root.entry("listen") {
         reader.not_empty(root, &["listen"]);
         let bind = reader.forms(root, "listen", names::bind);
-        let rest = Scope { pattern: "listener.*", table: None, place: short.key_place };
+        let rest = root.unwritten("listener", short.key_place);
         listeners.push(listener(reader, &rest, shared("default"), bind, &mut binds));
     }
     for (entry, scope) in root.named("listener") {

@@ -1,11 +1,11 @@
 //! Routes that get in each other's way.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Debug};
 
 use super::route::{DeclaredRoute, below};
 use crate::{
     code,
-    model::{Condition, HostPattern, Match, PathPattern, Regex, Route},
+    model::{HostPattern, Match, PathPattern, Regex, Route},
     names::bare_pattern,
     problem::Problem,
     read::Reader,
@@ -28,12 +28,12 @@ pub(super) fn check(reader: &mut Reader<'_, '_>, routes: &[DeclaredRoute]) {
 
 /// Equal matches of equal priority, host by host: the second would never be used.
 fn same(reader: &mut Reader<'_, '_>, routes: &[&DeclaredRoute]) {
-    let mut seen: HashMap<String, &DeclaredRoute> = HashMap::new();
+    let mut seen: HashMap<Identity<'_>, &DeclaredRoute> = HashMap::with_capacity(routes.len());
     for declared in routes {
         let hosts = &declared.route.matches.hosts;
         let any = hosts.is_empty().then_some(None);
         for host in hosts.iter().map(Some).chain(any) {
-            let Some(first) = seen.insert(identity(&declared.route, host), declared) else {
+            let Some(first) = seen.insert(Identity::of(&declared.route, host), declared) else {
                 continue;
             };
             let (one, two) = (&first.route.name, &declared.route.name);
@@ -49,26 +49,41 @@ fn same(reader: &mut Reader<'_, '_>, routes: &[&DeclaredRoute]) {
     }
 }
 
-/// A text that two routes share exactly when they match the same requests of a host equally well.
-fn identity(route: &Route, host: Option<&HostPattern>) -> String {
-    let sorted = |mut texts: Vec<String>| {
-        texts.sort();
-        texts.join(" ")
-    };
-    let matches = &route.matches;
-    let conditions = |conditions: &[(std::sync::Arc<str>, Condition)]| {
-        sorted(conditions.iter().map(|condition| format!("{condition:?}")).collect())
-    };
-    format!(
-        "{host:?} {:?} {} {} {} {} {} {}",
-        matches.path,
-        route.priority,
-        sorted(matches.methods.iter().map(|method| format!("{method:?}")).collect()),
-        conditions(&matches.headers),
-        conditions(&matches.query),
-        conditions(&matches.cookies),
-        sorted(matches.clients.iter().map(|net| format!("{net:?}")).collect()),
-    )
+/// What two routes share exactly when they match the same requests of a host equally well.
+#[derive(PartialEq, Eq, Hash)]
+struct Identity<'r> {
+    host: Option<&'r HostPattern>,
+    /// Its kind and its text.
+    path: (u8, &'r str),
+    priority: i32,
+    /// Methods, and conditions on fields, query, cookies and client; in any order the same.
+    others: String,
+}
+
+impl<'r> Identity<'r> {
+    fn of(route: &'r Route, host: Option<&'r HostPattern>) -> Self {
+        let matches = &route.matches;
+        let path = match &matches.path {
+            PathPattern::Any => (0, ""),
+            PathPattern::Exact(path) => (1, &**path),
+            PathPattern::Prefix(path) => (2, &**path),
+            PathPattern::Regex(regex) => (3, regex.0.as_str()),
+        };
+        let others = [
+            sorted(&matches.methods),
+            sorted(&matches.headers),
+            sorted(&matches.query),
+            sorted(&matches.cookies),
+            sorted(&matches.clients),
+        ];
+        Self { host, path, priority: route.priority, others: others.join("\n") }
+    }
+}
+
+fn sorted(items: &[impl Debug]) -> String {
+    let mut texts: Vec<String> = items.iter().map(|item| format!("{item:?}")).collect();
+    texts.sort();
+    texts.join(" ")
 }
 
 /// A route whose every request a more important route takes.

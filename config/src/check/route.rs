@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Declared, named, repeated, service, target};
+use super::{Upstreams, named, repeated, service, target};
 use crate::{
     code,
     fields::Field,
@@ -42,7 +42,7 @@ impl DeclaredRoute {
 pub(super) fn all(
     reader: &mut Reader<'_, '_>,
     root: &Scope<'_>,
-    upstreams: &[Declared],
+    upstreams: &Upstreams,
     globals: &Globals<'_>,
 ) -> Vec<DeclaredRoute> {
     let named = root.named("route").into_iter();
@@ -53,7 +53,7 @@ fn route(
     reader: &mut Reader<'_, '_>,
     entry: &Entry,
     scope: &Scope<'_>,
-    upstreams: &[Declared],
+    upstreams: &Upstreams,
     globals: &Globals<'_>,
 ) -> DeclaredRoute {
     let told = reader.sources.problems.len();
@@ -209,7 +209,7 @@ fn action(
     reader: &mut Reader<'_, '_>,
     scope: &Scope<'_>,
     name: &Name,
-    upstreams: &[Declared],
+    upstreams: &Upstreams,
 ) -> Option<Action> {
     let written: Vec<&Entry> =
         ["to", "redirect", "respond"].into_iter().filter_map(|key| scope.entry(key)).collect();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Declared, bounded, guessing, named, repeated, route};
 use crate::{
-    code, fields, known,
+    code, known,
     model::{
         Balance, Eject, Endpoint, FailureKind, Health, HostRule, Pool, Retry, Share, Sticky,
         StickyMode, Upstream, Version, VersionIx,
@@ -105,10 +105,7 @@ fn endpoints(
             }
             reader.forms(scope, "endpoints", names::endpoint)
         }
-        None => {
-            let field = fields::find("upstream.*.versions", "*").expect("versions have a row");
-            reader.as_forms(field, &entry.node, &names::endpoint)
-        }
+        None => reader.as_forms(scope.row.field, &entry.node, &names::endpoint),
     }
 }
 
