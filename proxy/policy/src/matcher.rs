@@ -417,17 +417,18 @@ impl Draft {
 
     fn build(mut self, routes: &[Route]) -> Matcher {
         self.entries.sort_by_key(|&(specificity, ..)| Reverse(specificity));
-        let mut places: BTreeMap<Place, Vec<Entry>> = BTreeMap::new();
-        for (&(_, route, place), rank) in self.entries.iter().zip(0..) {
+        let ranked = self.entries.iter().zip(0..).map(|(&(_, route, place), rank)| {
             let by_place = by_place(&routes[route.0 as usize].matches);
-            places.entry(place).or_default().push(Entry { rank, route, by_place });
-        }
+            (place, Entry { rank, route, by_place })
+        });
+        let mut filed: Vec<(Place, Entry)> = ranked.collect();
+        filed.sort_unstable_by_key(|(place, entry)| (*place, entry.rank));
         let host_parents = self.host_parents();
         let (mut at_exact, mut at_prefix) = (vec![], vec![]);
         let mut at_regex = vec![Bucket::default(); host_parents.len()];
-        for (place, entries) in places {
-            let bucket = entries.into_boxed_slice();
-            match place {
+        for filed in filed.chunk_by(|(one, _), (two, _)| one == two) {
+            let bucket: Bucket = filed.iter().map(|(_, entry)| *entry).collect();
+            match filed[0].0 {
                 Place::Exact(pair) => at_exact.push((Hash::of_number(pair), (pair, bucket))),
                 Place::Prefix(pair) => at_prefix.push((Hash::of_number(pair), (pair, bucket))),
                 Place::Regex(class) => at_regex[class as usize] = bucket,
