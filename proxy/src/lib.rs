@@ -23,5 +23,6 @@ pub mod control;
 mod demo;
 mod failure;
 pub mod log;
+mod patience;
 pub mod snapshot;
 mod worker;

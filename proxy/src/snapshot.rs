@@ -18,7 +18,10 @@ use std::{
 use gnomon_config::{Config, model::Listener};
 use gnomon_policy::table::{Availability, Table};
 
-use crate::cells::{EndpointCells, VersionCells};
+use crate::{
+    cells::{EndpointCells, VersionCells},
+    patience::Patience,
+};
 
 /// What the process as a whole is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Its compiled routes and splits.
     pub table: Arc<Table>,
+    /// Deadlines of each route, in the configuration's order.
+    pub(crate) patience: Arc<[Patience]>,
     /// Which versions have an endpoint that may be used.
     pub availability: Availability,
     /// Bound listeners.

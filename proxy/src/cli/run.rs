@@ -1,6 +1,6 @@
 //! `gnomon run`: the proxy in the foreground.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Console, FAILED, Failure, arguments::Source, source};
 use crate::{
@@ -18,7 +18,12 @@ pub(super) fn run(from: &Source, console: Console) -> Result<(), Failure> {
         Failure::new(FAILED, format!("the log `log.to` cannot be opened: {error}"))
             .help("the folder must exist and belong to the proxy's user")
     })?;
-    let load = Arc::new(move || source::load(&config, &set));
+    // A start needs what was just read; reading it again would double its time.
+    let first = Mutex::new(Some(loaded));
+    let load = Arc::new(move || {
+        let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.map_or_else(|| source::load(&config, &set), Ok)
+    });
     let running = boot::start(Options { load, signals: Signals::Handled, log: Some(log) })?;
     let report = running.wait();
     if report.stuck > 0 {

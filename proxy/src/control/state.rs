@@ -24,7 +24,10 @@ use super::{
     resolve::{Answers, Resolved},
     splits::{self, Verb},
 };
-use crate::snapshot::{Address, EndpointView, Phase, Publisher, Snapshot, VersionView};
+use crate::{
+    patience::Patience,
+    snapshot::{Address, EndpointView, Phase, Publisher, Snapshot, VersionView},
+};
 
 /// All that a snapshot is made from.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(crate) struct State {
     pub(crate) is_stale: bool,
     /// The configuration's routes and the splits, compiled.
     table: Arc<Table>,
+    /// The deadlines of its routes.
+    patience: Arc<[Patience]>,
     /// Replaced snapshots that a core may hold still.
     retired: Vec<Arc<Snapshot>>,
 }
@@ -63,6 +68,7 @@ impl State {
         let config = Arc::new(config);
         let mut state = Self {
             table: compile(&config, &splits)?,
+            patience: patience(&config),
             config,
             splits,
             registry: Registry::new(cores),
@@ -117,6 +123,7 @@ impl State {
         let bound = listeners::bind_all(wanted, have, cores, &mut self.last_listener_id)?;
         let stays = |old: &Bound| bound.iter().any(|new| new.id == old.id);
         listeners::unlink(self.listeners.iter().filter(|old| !stays(old)));
+        self.patience = patience(&config);
         (self.config, self.splits, self.table, self.listeners) = (config, splits, table, bound);
         let wanted = super::resolve::targets(&self.config);
         self.resolved.retain(|target, _| wanted.contains(target));
@@ -152,6 +159,7 @@ impl State {
             generation: self.generation,
             phase: self.phase,
             table: self.table.clone(),
+            patience: self.patience.clone(),
             availability: Availability::of(&config),
             listeners: self.listeners.iter().map(Bound::view).collect(),
             versions: Vec::new(),
@@ -302,6 +310,10 @@ fn compile(
         .collect();
     let table = Table::compile(config.clone(), &states);
     table.map(Arc::new).map_err(|bad| Refused::new(Kind::Config, bad.to_string()))
+}
+
+fn patience(config: &Config) -> Arc<[Patience]> {
+    config.routes.iter().map(|route| Patience::of(&route.timeouts)).collect()
 }
 
 fn seed(address: &Address) -> u64 {

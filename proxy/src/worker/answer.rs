@@ -10,9 +10,8 @@ use super::{
     Worker,
     buffers::{Buffer, Size},
     client::Client,
-    deadline::Ticks,
 };
-use crate::failure::Failure;
+use crate::{failure::Failure, patience::Ticks};
 
 /// An answer in its buffer, ready to be sent.
 pub(super) struct Reply {

@@ -14,8 +14,8 @@ use monoio::{
     io::CancelHandle,
 };
 
-use super::deadline::{Deadline, Ticks};
-use crate::cells::CoreCells;
+use super::deadline::Deadline;
+use crate::{cells::CoreCells, patience::Ticks};
 use std::sync::Arc;
 
 /// Room before the data, so that a rewritten head that has grown, or a chunk's size line, still

@@ -11,11 +11,14 @@ use std::os::fd::AsRawFd;
 use super::{
     Worker, answer,
     buffers::{Buffer, Size},
-    deadline::{Deadline, Ticks},
+    deadline::Deadline,
     exchange,
     record::Entry,
 };
-use crate::failure::{Failure, Kind, Stage};
+use crate::{
+    failure::{Failure, Kind, Stage},
+    patience::Ticks,
+};
 
 /// Bytes read and thrown away before a connection with unread input is closed: closing at once
 /// would reset it, and the reset may overtake our last answer.

@@ -8,62 +8,17 @@ use std::{
     cell::{Cell, RefCell},
     os::fd::RawFd,
     rc::Rc,
-    time::Duration,
 };
 
 use gnomon_sys::socket;
 use monoio::io::{CancelHandle, Canceller};
 
-/// Length of a tick. Deadlines are kept to one tick, which no timeout in seconds notices.
-pub(super) const TICK: Duration = Duration::from_millis(TICK_MILLIS as u64);
-
-/// The same, in milliseconds.
-pub(super) const TICK_MILLIS: u32 = 50;
+use crate::patience::Ticks;
 
 /// Buckets of the wheel: 51 s. Later deadlines are filed in the last and filed again when met.
 const BUCKETS: u32 = 1024;
 
-const NEVER: u32 = u32::MAX;
-
-/// A number of ticks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ticks(u32);
-
-impl Ticks {
-    /// No deadline.
-    pub(super) const NONE: Self = Self(NEVER);
-
-    /// `duration` in ticks, rounded up; one more, since the current tick has partly passed. Zero
-    /// is [`Ticks::NONE`].
-    pub(super) fn of(duration: Duration) -> Self {
-        if duration.is_zero() {
-            return Self::NONE;
-        }
-        let ticks = duration.as_millis().div_ceil(TICK.as_millis()) + 1;
-        Self(u32::try_from(ticks).unwrap_or(NEVER).min(NEVER / 2))
-    }
-
-    /// So many.
-    pub(super) const fn exactly(ticks: u32) -> Self {
-        Self(ticks)
-    }
-
-    /// As a duration; without an end, a century.
-    pub(super) const fn duration(self) -> Duration {
-        let ticks = if self.0 == NEVER { 100 * 366 * 86_400 * 20 } else { self.0 as u64 };
-        Duration::from_millis(ticks * TICK_MILLIS as u64)
-    }
-
-    /// How many.
-    pub(super) const fn count(self) -> u32 {
-        self.0
-    }
-
-    /// The shorter of two.
-    pub(super) fn min(self, other: Self) -> Self {
-        if self.0 <= other.0 { self } else { other }
-    }
-}
+const NEVER: u32 = Ticks::NONE.count();
 
 /// Which directions of the socket a passed deadline ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,12 +72,16 @@ impl Deadlines {
 
     /// Ticks left until `end`, one at least.
     pub(super) fn left_until(&self, end: u32) -> Ticks {
-        if end == NEVER { Ticks::NONE } else { Ticks(end.saturating_sub(self.now.get()).max(1)) }
+        if end == NEVER {
+            Ticks::NONE
+        } else {
+            Ticks::exactly(end.saturating_sub(self.now.get()).max(1))
+        }
     }
 
     /// The tick that is `ticks` from now.
     pub(super) fn end_of(&self, ticks: Ticks) -> u32 {
-        if ticks == Ticks::NONE { NEVER } else { self.now.get().saturating_add(ticks.0) }
+        if ticks == Ticks::NONE { NEVER } else { self.now.get().saturating_add(ticks.count()) }
     }
 
     /// The deadlines of the socket `fd`; drop them before the socket.
@@ -317,7 +276,7 @@ impl Timer {
             slot.due = NEVER;
             return;
         }
-        slot.due = self.wheel.now.get().saturating_add(ticks.0);
+        slot.due = self.wheel.now.get().saturating_add(ticks.count());
         // Deadlines mostly move later; then the id filed for the earlier one finds this one.
         if slot.due < slot.filed {
             slot.filed = self.wheel.file(self.slot, slot.owner, slot.due);
@@ -352,7 +311,7 @@ mod tests {
         let wheel = Deadlines::new();
         let (mut near, _far) = pair();
         let deadline = wheel.open(near.as_raw_fd());
-        deadline.arm(Ticks(3));
+        deadline.arm(Ticks::exactly(3));
         wheel.sweep(2);
         assert!(!deadline.fired());
         wheel.sweep(3);
@@ -365,8 +324,8 @@ mod tests {
         let wheel = Deadlines::new();
         let (near, _far) = pair();
         let deadline = wheel.open(near.as_raw_fd());
-        deadline.arm(Ticks(3));
-        deadline.arm(Ticks(5000));
+        deadline.arm(Ticks::exactly(3));
+        deadline.arm(Ticks::exactly(5000));
         wheel.sweep(4999);
         assert!(!deadline.fired());
         wheel.sweep(5000);
@@ -378,8 +337,8 @@ mod tests {
         let wheel = Deadlines::new();
         let (near, _far) = pair();
         let deadline = wheel.open(near.as_raw_fd());
-        deadline.arm(Ticks(100));
-        deadline.arm(Ticks(5));
+        deadline.arm(Ticks::exactly(100));
+        deadline.arm(Ticks::exactly(5));
         wheel.sweep(5);
         assert!(deadline.fired());
     }
@@ -389,8 +348,8 @@ mod tests {
         let wheel = Deadlines::new();
         let (near, _far) = pair();
         let deadline = wheel.open(near.as_raw_fd());
-        deadline.arm_reading(Ticks(3));
-        deadline.arm_writing(Ticks(50));
+        deadline.arm_reading(Ticks::exactly(3));
+        deadline.arm_writing(Ticks::exactly(50));
         deadline.disarm();
         wheel.sweep(49);
         assert!(!deadline.fired());
@@ -402,11 +361,11 @@ mod tests {
     fn a_slot_taken_over_does_not_inherit_the_deadline() {
         let wheel = Deadlines::new();
         let (near, _far) = pair();
-        wheel.open(near.as_raw_fd()).arm(Ticks(3));
+        wheel.open(near.as_raw_fd()).arm(Ticks::exactly(3));
         let deadline = wheel.open(near.as_raw_fd());
         wheel.sweep(10);
         assert!(!deadline.fired());
-        deadline.arm(Ticks(3));
+        deadline.arm(Ticks::exactly(3));
         wheel.sweep(13);
         assert!(deadline.fired());
     }
@@ -416,11 +375,11 @@ mod tests {
         let wheel = Deadlines::new();
         let (near, _far) = pair();
         let deadline = wheel.open(near.as_raw_fd());
-        deadline.arm(Ticks(3));
+        deadline.arm(Ticks::exactly(3));
         deadline.disarm();
         wheel.sweep(100);
         assert!(!deadline.fired());
-        deadline.arm(Ticks(1));
+        deadline.arm(Ticks::exactly(1));
         wheel.sweep(101);
         assert!(deadline.fired());
     }
@@ -430,7 +389,7 @@ mod tests {
         let wheel = Deadlines::new();
         let (near, _far) = pair();
         let deadline = wheel.open(near.as_raw_fd());
-        deadline.arm_fresh(Ticks(5), Ticks(40));
+        deadline.arm_fresh(Ticks::exactly(5), Ticks::exactly(40));
         wheel.end_idle();
         assert!(!deadline.fired());
         wheel.sweep(39);
@@ -438,7 +397,7 @@ mod tests {
         wheel.sweep(40);
         assert!(deadline.fired());
         let deadline = wheel.open(near.as_raw_fd());
-        deadline.arm_fresh(Ticks(5), Ticks(40));
+        deadline.arm_fresh(Ticks::exactly(5), Ticks::exactly(40));
         wheel.sweep(45);
         wheel.end_idle();
         assert!(deadline.fired());
@@ -454,12 +413,5 @@ mod tests {
         busy.disarm();
         wheel.end_idle();
         assert!(idle.fired() && !busy.fired());
-    }
-
-    #[test]
-    fn durations_round_up_and_zero_is_none() {
-        assert_eq!(Ticks::of(Duration::ZERO), Ticks::NONE);
-        assert_eq!(Ticks::of(Duration::from_millis(1)), Ticks(2));
-        assert_eq!(Ticks::of(Duration::from_secs(1)), Ticks(21));
     }
 }

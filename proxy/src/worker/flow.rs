@@ -9,7 +9,8 @@ use std::{
 use gnomon_sys::socket;
 use monoio::io::{CancelHandle, Canceller};
 
-use super::{Worker, client::Client, deadline::Ticks, origin::Line, view::Patience};
+use super::{Worker, client::Client, origin::Line};
+use crate::patience::{Patience, Ticks};
 
 /// State shared by the request's way up and the reply's way down. Both run to their end: whoever
 /// makes the other pointless shuts a socket or cancels a read, and the other one then ends by itself.

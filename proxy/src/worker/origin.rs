@@ -22,12 +22,13 @@ use gnomon_sys::{
 
 use super::{
     buffers::{Buffers, Kept, Size},
-    deadline::{Deadline, Deadlines, TICK_MILLIS, Ticks},
+    deadline::{Deadline, Deadlines},
     readahead::ReadAhead,
 };
 use crate::{
     cells::{CoreCells, EndpointCells},
     failure::{Failure, Kind, Stage},
+    patience::{TICK_MILLIS, Ticks},
     snapshot::{Address, EndpointView},
 };
 

@@ -8,10 +8,9 @@ use super::{
     Worker,
     accept::{self, Door},
     buffers::SPARE_AFTER_BURST,
-    deadline::TICK,
     origin::REAP_EVERY,
 };
-use crate::{clock, snapshot::Phase};
+use crate::{clock, patience::TICK, snapshot::Phase};
 
 /// Runs until the worker has drained.
 pub(super) async fn run(worker: Rc<Worker>) {

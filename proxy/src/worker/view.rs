@@ -5,9 +5,10 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 use gnomon_config::model::{self, Upstream, UpstreamIx};
 use gnomon_policy::{Plan, RouteIx, retry::Budget};
 
-use super::{deadline::Ticks, origin::Origin};
+use super::origin::Origin;
 use crate::{
     cells::{CoreCells, VersionCells},
+    patience::Patience,
     snapshot::{Phase, Snapshot},
 };
 
@@ -16,8 +17,6 @@ pub(super) struct View {
     pub(super) snapshot: Arc<Snapshot>,
     /// This core's side of each endpoint, in the snapshot's order.
     pub(super) origins: Vec<Rc<Origin>>,
-    /// Deadlines of each route in ticks, in the configuration's order.
-    patience: Vec<Patience>,
     /// The global deadlines in ticks.
     pub(super) default_patience: Patience,
     /// Client connections this core may hold.
@@ -31,32 +30,6 @@ pub(super) struct View {
 /// of its own and one to an origin, and a fifth is left for everything else.
 fn connections_default() -> u32 {
     u32::try_from(gnomon_sys::limits::open_files() / 2 * 4 / 5).unwrap_or(u32::MAX)
-}
-
-/// The deadlines of an exchange, in ticks.
-#[derive(Clone, Copy)]
-pub(super) struct Patience {
-    pub(super) header: Ticks,
-    pub(super) body: Ticks,
-    pub(super) idle: Ticks,
-    pub(super) response: Ticks,
-    pub(super) request: Ticks,
-    pub(super) tunnel: Ticks,
-    pub(super) connect: std::time::Duration,
-}
-
-impl Patience {
-    fn of(timeouts: &model::Timeouts) -> Self {
-        Self {
-            header: Ticks::of(timeouts.header),
-            body: Ticks::of(timeouts.body),
-            idle: Ticks::of(timeouts.idle),
-            response: Ticks::of(timeouts.response),
-            request: Ticks::of(timeouts.request),
-            tunnel: Ticks::of(timeouts.tunnel),
-            connect: timeouts.connect,
-        }
-    }
 }
 
 impl View {
@@ -87,8 +60,6 @@ impl View {
                 }
             }
         }
-        let patience =
-            snapshot.config.routes.iter().map(|route| Patience::of(&route.timeouts)).collect();
         let default_patience = Patience::of(&snapshot.config.timeouts);
         let connections = match snapshot.config.limits.connections {
             0 => connections_default(),
@@ -96,7 +67,7 @@ impl View {
         };
         let connections_max = connections.div_ceil(u32::try_from(cores).unwrap_or(u32::MAX)).max(1);
         let budgets = budgets(&snapshot, before);
-        Self { snapshot, origins, patience, default_patience, connections_max, core, budgets }
+        Self { snapshot, origins, default_patience, connections_max, core, budgets }
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -116,7 +87,7 @@ impl View {
     }
 
     pub(super) fn patience(&self, route: RouteIx) -> Patience {
-        self.patience.get(route.0 as usize).copied().unwrap_or(self.default_patience)
+        self.snapshot.patience.get(route.0 as usize).copied().unwrap_or(self.default_patience)
     }
 
     /// The endpoints of a plan's version, and the index of the first in [`Self::origins`].
