@@ -34,7 +34,7 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
-    /// Count the instructions of `wire` and `policy`; `cargo x micro --help` tells more.
+    /// Count the instructions of `wire`, `policy` and `config`; `cargo x micro --help` tells more.
     #[command(disable_help_flag = true)]
     Micro {
         /// Handed on to `micro`.
