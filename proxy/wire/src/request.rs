@@ -103,8 +103,7 @@ impl<'a> Request<'a> {
             return None;
         }
         known(&self.head.fields, self.bytes, Known::Cookie)
-            .flat_map(|value| value.split(|byte| *byte == b';'))
-            .find_map(|pair| value_of(trim(pair), name.as_bytes()))
+            .find_map(|cookies| cookie_of(cookies, name.as_bytes()))
     }
 
     /// Value of the first query parameter of this name, as received (percent-encoded).
@@ -209,6 +208,21 @@ pub(crate) fn known<'a>(
     known: Known,
 ) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     fields.iter().filter(move |field| field.known == known).map(move |field| field.value.of(bytes))
+}
+
+/// The value of the first `name=value` in a Cookie field.
+fn cookie_of<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = Some(cookies);
+    while let Some(cookies) = rest {
+        let end = memchr(b';', cookies).unwrap_or(cookies.len());
+        let (pair, after) = cookies.split_at_checked(end)?;
+        let value = trim(pair).strip_prefix(name).and_then(|value| value.strip_prefix(b"="));
+        if value.is_some() {
+            return value;
+        }
+        rest = after.get(1..);
+    }
+    None
 }
 
 /// The value in `name=value`.

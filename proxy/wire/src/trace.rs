@@ -18,12 +18,12 @@ impl Traceparent {
     /// Reads `00-<32 hex>-<16 hex>-<2 hex>`, lower case; a higher version may have more behind it.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let (text, rest) = text.split_at_checked(Self::BYTES)?;
-        let mut parts = text.split(|byte| *byte == b'-');
-        let version = hex(parts.next()?, 2)?;
-        let trace = hex(parts.next()?, 32)?;
-        let parent = u64::try_from(hex(parts.next()?, 16)?).ok()?;
-        let flags = u8::try_from(hex(parts.next()?, 2)?).ok()?;
+        let mut rest = text;
+        let version = hex(take::<2>(&mut rest, b"")?)?;
+        let (high, low) = (hex(take::<16>(&mut rest, b"-")?)?, hex(take::<16>(&mut rest, b"")?)?);
+        let trace = u128::from(high) << 64 | u128::from(low);
+        let parent = hex(take::<16>(&mut rest, b"-")?)?;
+        let flags = u8::try_from(hex(take::<2>(&mut rest, b"-")?)?).ok()?;
         let is_whole = match version {
             0 => rest.is_empty(),
             0xff => false,
@@ -47,34 +47,60 @@ impl Traceparent {
     /// The text form.
     #[must_use]
     pub fn text(self) -> [u8; Self::BYTES] {
-        let trace = self.trace.to_be_bytes();
-        let parent = self.parent.to_be_bytes();
-        let digit = |nibble: u8| match nibble {
-            0..=9 => b'0' | nibble,
-            _ => b'a'.wrapping_add(nibble.wrapping_sub(10)),
-        };
-        let digits = |byte: &u8| [digit(byte >> 4), digit(byte & 15)];
-        let text = b"00-".iter().copied();
-        let text = text.chain(trace.iter().flat_map(digits)).chain([b'-']);
-        let text = text.chain(parent.iter().flat_map(digits)).chain([b'-']);
-        let mut out = [0; Self::BYTES];
-        for (to, from) in out.iter_mut().zip(text.chain(digits(&self.flags))) {
-            *to = from;
-        }
+        let mut out = [b'-'; Self::BYTES];
+        let mut rest = out.as_mut_slice();
+        put(&mut rest, &[0]);
+        put(&mut rest, &self.trace.to_be_bytes());
+        put(&mut rest, &self.parent.to_be_bytes());
+        put(&mut rest, &[self.flags]);
         out
     }
 }
 
-/// So many lower-case hexadecimal digits.
-fn hex(text: &[u8], length: usize) -> Option<u128> {
-    if text.len() != length {
-        return None;
+/// Writes two digits for each byte, and leaves what stands behind them.
+fn put(rest: &mut &mut [u8], bytes: &[u8]) {
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+    let (places, after) = std::mem::take(rest).split_at_mut(bytes.len().saturating_mul(2));
+    for (place, byte) in places.as_chunks_mut().0.iter_mut().zip(bytes) {
+        *place = [digit(byte >> 4), digit(byte & 15)];
     }
-    text.iter().try_fold(0_u128, |sum, byte| match byte {
-        b'0'..=b'9' | b'a'..=b'f' => Some(sum << 4 | u128::from(char::from(*byte).to_digit(16)?)),
-        _ => None,
-    })
+    *rest = after.get_mut(1..).unwrap_or_default();
 }
+
+/// The next so many bytes, which must stand behind `before`.
+fn take<'a, const N: usize>(rest: &mut &'a [u8], before: &[u8]) -> Option<&'a [u8; N]> {
+    let (taken, after) = rest.strip_prefix(before)?.split_first_chunk()?;
+    *rest = after;
+    Some(taken)
+}
+
+/// At most sixteen lower-case hexadecimal digits.
+fn hex(text: &[u8]) -> Option<u64> {
+    let (mut number, mut all) = (0_u64, 0_u8);
+    for byte in text {
+        let value = VALUES.get(usize::from(*byte)).copied().unwrap_or(NO_DIGIT);
+        number = number << 4 | u64::from(value & 15);
+        all |= value;
+    }
+    (all < NO_DIGIT).then_some(number)
+}
+
+/// Stands for the value of what is no digit; a bit that no digit's value has.
+const NO_DIGIT: u8 = 0x80;
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// What each byte is worth as a digit.
+#[expect(clippy::indexing_slicing, reason = "run by the compiler")]
+static VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[DIGITS[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 #[cfg(test)]
 mod tests {

@@ -162,6 +162,7 @@ fn cookies_and_parameters_are_found_by_their_whole_name() {
     let found = with_request(text, |request| {
         assert_eq!(request.cookie("y"), Some(&b"\"2\""[..]));
         assert_eq!(request.cookie("z"), Some(&b"3"[..]));
+        assert_eq!(request.cookie("yy"), Some(&b"4"[..]));
         assert_eq!(request.cookie("zz"), None);
         assert_eq!(request.query_value("a"), Some(&b"1"[..]));
         assert_eq!(request.query_value("ab"), Some(&b"2"[..]));
