@@ -2,7 +2,7 @@
 
 use std::{error, fmt};
 
-use gnomon_config::model::{self, Config, Headers, Name};
+use gnomon_config::model::{self, Config, Headers, Name, Route};
 use gnomon_wire::{Edits, edits::EditFault};
 
 use crate::plan::{Plan, RouteIx};
@@ -27,7 +27,7 @@ impl fmt::Display for BadEdit {
 impl error::Error for BadEdit {}
 
 /// Edits of both heads.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Both {
     pub(crate) request: Edits,
     pub(crate) response: Edits,
@@ -36,22 +36,33 @@ pub(crate) struct Both {
 /// All edits.
 #[derive(Debug)]
 pub(crate) struct EditTable {
-    routes: Vec<Both>,
+    /// By route, where in `of_routes` its edits are.
+    places: Box<[u32]>,
+    /// The first is none at all, which is what nearly every route says: ten thousand of them share
+    /// what a request looks at, and the processor keeps it at hand.
+    of_routes: Vec<Both>,
     /// By upstream, then by version.
     versions: Vec<Vec<Both>>,
 }
 
 impl EditTable {
     pub(crate) fn new(config: &Config) -> Result<Self, BadEdit> {
-        let routes = config.routes.iter().map(|route| both(&route.name, &route.headers));
+        let mut of_routes = vec![Both::default()];
+        let mut place = |route: &Route| {
+            let edits = both(&route.name, &route.headers)?;
+            if edits == Both::default() {
+                return Ok(0);
+            }
+            of_routes.push(edits);
+            // As many as routes, which are numbered by a `u32`.
+            Ok(u32::try_from(of_routes.len() - 1).unwrap_or(0))
+        };
+        let places = config.routes.iter().map(&mut place).collect::<Result<_, _>>()?;
         let versions = config.upstreams.iter().map(|upstream| {
             let versions = upstream.versions.iter();
             versions.map(|version| both(&upstream.name, &version.headers)).collect()
         });
-        Ok(Self {
-            routes: routes.collect::<Result<_, _>>()?,
-            versions: versions.collect::<Result<_, _>>()?,
-        })
+        Ok(Self { places, of_routes, versions: versions.collect::<Result<_, _>>()? })
     }
 
     pub(crate) fn of(&self, plan: &Plan) -> [&Both; 2] {
@@ -60,7 +71,7 @@ impl EditTable {
     }
 
     pub(crate) fn of_route(&self, route: RouteIx) -> &Both {
-        &self.routes[route.0 as usize]
+        &self.of_routes[self.places[route.0 as usize] as usize]
     }
 }
 

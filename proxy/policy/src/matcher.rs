@@ -19,7 +19,7 @@ use gnomon_wire::Request;
 use regex::bytes::Regex;
 
 use crate::{
-    index::{Hash, Index},
+    index::{Hash, Index, Texts},
     plan::RouteIx,
 };
 
@@ -80,20 +80,22 @@ pub(crate) enum Miss {
 #[derive(Debug)]
 pub(crate) struct Matcher {
     // Hosts: class 0 is any host; a class leads to the next less specific one.
-    exact_hosts: Index<(Box<[u8]>, u32)>,
-    suffixes: Index<(Box<[u8]>, u32)>,
+    exact_hosts: Texts,
+    suffixes: Texts,
     suffix_labels_max: usize,
     host_parents: Vec<Option<u32>>,
     // Paths: prefix 0 is the empty one; a prefix leads to the next shorter one.
-    exact_paths: Index<(Box<[u8]>, u32)>,
-    prefixes: Index<(Box<[u8]>, u32)>,
+    exact_paths: Texts,
+    prefixes: Texts,
     prefix_segments_max: usize,
     prefix_parents: Vec<Option<u32>>,
     // Routes by host class and path.
-    at_exact: Index<(u64, Bucket)>,
-    at_prefix: Index<(u64, Bucket)>,
+    at_exact: Index<Bucket>,
+    at_prefix: Index<Bucket>,
     /// By host class.
     at_regex: Vec<Bucket>,
+    /// Of all buckets, side by side.
+    entries: Box<[Entry]>,
     /// Anchored, by route.
     regexes: Vec<Option<Regex>>,
     /// Whether a less specific place may hold the winner.
@@ -101,7 +103,14 @@ pub(crate) struct Matcher {
 }
 
 /// Routes filed in one place, the most specific first.
-type Bucket = Box<[Entry]>;
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    /// Host class and path, where that is how it is found.
+    pair: u64,
+    /// Where its entries begin among all, and how many there are.
+    first: u32,
+    count: u32,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -132,11 +141,10 @@ impl Matcher {
     ) -> Option<RouteIx> {
         let path = request.path();
         let (prefix, path_hash) = self.longest_prefix(path, probes);
-        let exact = self.exact_paths.find(path_hash, |(key, _)| **key == *path, probes);
-        let exact = exact.map(|&(_, path)| path);
+        let exact = self.exact_paths.find(path_hash, path, probes);
         let mut best: Option<Entry> = None;
         let mut consider = |bucket: Option<&Bucket>| {
-            for entry in bucket.into_iter().flatten() {
+            for entry in bucket.map_or(&[][..], |bucket| self.entries_of(bucket)) {
                 if best.is_some_and(|best| best.rank < entry.rank) {
                     break;
                 }
@@ -158,6 +166,10 @@ impl Matcher {
             }
         }
         best.map(|entry| entry.route)
+    }
+
+    fn entries_of(&self, bucket: &Bucket) -> &[Entry] {
+        &self.entries[bucket.first as usize..][..bucket.count as usize]
     }
 
     /// Whether a route found by its place matches in all else.
@@ -184,39 +196,40 @@ impl Matcher {
         if self.host_parents.len() == 1 {
             return ANY_HOST;
         }
+        if is_lower(host) {
+            return self.class_of(host, probes);
+        }
         let mut buffer = [0; HOST_BYTES_MAX];
-        let Some(host) = lower(host, &mut buffer) else { return ANY_HOST };
+        lower(host, &mut buffer).map_or(ANY_HOST, |host| self.class_of(host, probes))
+    }
+
+    fn class_of(&self, host: &[u8], probes: &mut u32) -> u32 {
         let (mut hash, mut class, mut end, mut labels) = (Hash::new(), ANY_HOST, host.len(), 0);
         while let Some(dot) = host[..end].iter().rposition(|&byte| byte == b'.') {
             hash.absorb(&host[dot + 1..end]);
             (end, labels) = (dot, labels + 1);
             if labels <= self.suffix_labels_max {
-                let suffix = &host[dot + 1..];
-                let found = self.suffixes.find(hash, |(key, _)| **key == *suffix, probes);
-                class = found.map_or(class, |&(_, found)| found);
+                class = self.suffixes.find(hash, &host[dot + 1..], probes).unwrap_or(class);
             }
         }
         hash.absorb(&host[..end]);
-        self.exact_hosts
-            .find(hash, |(key, _)| **key == *host, probes)
-            .map_or(class, |&(_, exact)| exact)
+        self.exact_hosts.find(hash, host, probes).unwrap_or(class)
     }
 
     /// The longest prefix of `path`, by whole segments, that any route knows; and the hash of all
-    /// of it.
+    /// of it, if any route knows exact paths.
     fn longest_prefix(&self, path: &[u8], probes: &mut u32) -> (u32, Hash) {
-        if self.prefix_segments_max == 0 && self.exact_paths.is_empty() {
-            return (NO_PREFIX, Hash::new());
-        }
+        // Without exact paths nobody asks for the hash of what no prefix reaches.
+        let segments_max =
+            if self.exact_paths.is_empty() { self.prefix_segments_max } else { usize::MAX };
         let (mut hash, mut longest, mut segments) = (Hash::new(), NO_PREFIX, 0);
         let mut start = 0;
-        while start < path.len() {
+        while start < path.len() && segments < segments_max {
             let end = segment_end(path, start);
             hash.absorb(&path[start..end]);
             (start, segments) = (end, segments + 1);
             if segments <= self.prefix_segments_max {
-                let found = self.prefixes.find(hash, |(key, _)| **key == path[..end], probes);
-                longest = found.map_or(longest, |&(_, found)| found);
+                longest = self.prefixes.find(hash, &path[..end], probes).unwrap_or(longest);
             }
         }
         (longest, hash)
@@ -308,19 +321,21 @@ fn lower<'b>(host: &[u8], buffer: &'b mut [u8; HOST_BYTES_MAX]) -> Option<&'b [u
     Some(place)
 }
 
+/// Whether `lower` would change nothing, as it nearly always would.
+fn is_lower(host: &[u8]) -> bool {
+    // Never stops early, so that the compiler can look at many bytes at once.
+    let has_upper = host.iter().fold(false, |upper, byte| upper | byte.is_ascii_uppercase());
+    !has_upper && host.last() != Some(&b'.') && host.len() <= HOST_BYTES_MAX
+}
+
 /// A class and all less specific ones.
 fn chain(parents: &[Option<u32>], first: u32) -> impl Iterator<Item = u32> {
     std::iter::successors(Some(first), |&one| parents.get(one as usize).copied().flatten())
 }
 
-fn at<'i>(
-    places: &'i Index<(u64, Bucket)>,
-    host: u32,
-    path: u32,
-    probes: &mut u32,
-) -> Option<&'i Bucket> {
+fn at<'i>(places: &'i Index<Bucket>, host: u32, path: u32, probes: &mut u32) -> Option<&'i Bucket> {
     let pair = pair(host, path);
-    places.find(Hash::of_number(pair), |(key, _)| *key == pair, probes).map(|(_, bucket)| bucket)
+    places.find(Hash::of_number(pair), |bucket| bucket.pair == pair, probes)
 }
 
 fn pair(host: u32, path: u32) -> u64 {
@@ -426,29 +441,34 @@ impl Draft {
         let host_parents = self.host_parents();
         let (mut at_exact, mut at_prefix) = (vec![], vec![]);
         let mut at_regex = vec![Bucket::default(); host_parents.len()];
+        let mut first = 0;
         for filed in filed.chunk_by(|(one, _), (two, _)| one == two) {
-            let bucket: Bucket = filed.iter().map(|(_, entry)| *entry).collect();
+            let count = number_of(filed);
+            let bucket = Bucket { pair: 0, first, count };
+            first += count;
             match filed[0].0 {
-                Place::Exact(pair) => at_exact.push((Hash::of_number(pair), (pair, bucket))),
-                Place::Prefix(pair) => at_prefix.push((Hash::of_number(pair), (pair, bucket))),
+                Place::Exact(pair) => at_exact.push(Bucket { pair, ..bucket }),
+                Place::Prefix(pair) => at_prefix.push(Bucket { pair, ..bucket }),
                 Place::Regex(class) => at_regex[class as usize] = bucket,
             }
         }
-        let first = routes.first().map_or(0, |route| route.priority);
+        let hash = |bucket: &Bucket| Hash::of_number(bucket.pair);
+        let priority = routes.first().map_or(0, |route| route.priority);
         Matcher {
             suffix_labels_max: deepest(&self.suffixes, b'.') + 1,
             prefix_segments_max: deepest(&self.prefixes, b'/'),
             host_parents,
             prefix_parents: self.prefix_parents(),
-            exact_hosts: index(self.exact_hosts, hash_host),
-            suffixes: index(self.suffixes, hash_host),
-            exact_paths: index(self.exact_paths, hash_path),
-            prefixes: index(self.prefixes, hash_path),
-            at_exact: Index::build(at_exact),
-            at_prefix: Index::build(at_prefix),
+            exact_hosts: Texts::build(self.exact_hosts, hash_host),
+            suffixes: Texts::build(self.suffixes, hash_host),
+            exact_paths: Texts::build(self.exact_paths, hash_path),
+            prefixes: Texts::build(self.prefixes, hash_path),
+            at_exact: Index::build(at_exact, hash),
+            at_prefix: Index::build(at_prefix, hash),
             at_regex,
+            entries: filed.iter().map(|&(_, entry)| entry).collect(),
             regexes: routes.iter().map(anchored).collect(),
-            priorities_differ: routes.iter().any(|route| route.priority != first),
+            priorities_differ: routes.iter().any(|route| route.priority != priority),
         }
     }
 
@@ -482,8 +502,9 @@ fn number(names: &mut Names, first: u32) -> u32 {
     next
 }
 
-fn index(names: Names, hash: fn(&[u8]) -> Hash) -> Index<(Box<[u8]>, u32)> {
-    Index::build(names.into_iter().map(|(text, number)| (hash(&text), (text, number))).collect())
+/// How many there are. Routes are numbered by a `u32`; each has as many entries as it names hosts.
+fn number_of<T>(entries: &[T]) -> u32 {
+    u32::try_from(entries.len()).expect("fewer entries than bytes in a configuration")
 }
 
 /// How often the separator occurs at most in one text.

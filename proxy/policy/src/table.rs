@@ -22,7 +22,28 @@ pub struct Table {
     pub(crate) matcher: Matcher,
     /// One per upstream.
     pub(crate) assigners: Vec<Assigner>,
+    /// One per route.
+    steps: Box<[Step]>,
     edits: EditTable,
+}
+
+/// An [`Action`], as little of it as deciding needs: of ten thousand routes, the processor keeps
+/// the steps at hand but not the whole configuration.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Forward(UpstreamIx, Option<VersionIx>),
+    Redirect,
+    Respond,
+}
+
+impl Step {
+    const fn of(action: &Action) -> Self {
+        match action {
+            Action::Forward(upstream, forced) => Self::Forward(*upstream, *forced),
+            Action::Redirect { .. } => Self::Redirect,
+            Action::Respond { .. } => Self::Respond,
+        }
+    }
 }
 
 /// What is done with a request.
@@ -52,8 +73,9 @@ impl Table {
         let upstreams = config.upstreams.iter().enumerate();
         let assigners =
             upstreams.map(|(index, upstream)| Assigner::new(upstream, splits.get(index))).collect();
+        let steps = config.routes.iter().map(|route| Step::of(&route.action)).collect();
         let edits = EditTable::new(&config)?;
-        Ok(Self { config, matcher, assigners, edits })
+        Ok(Self { config, matcher, assigners, steps, edits })
     }
 
     /// What the table was compiled from.
@@ -92,10 +114,10 @@ impl Table {
         let Some(route) = self.matcher.find(&self.config.routes, request, client, &mut 0) else {
             return Decision::NoRoute;
         };
-        match self.route(route).action {
-            Action::Redirect { .. } => Decision::Redirect(route),
-            Action::Respond { .. } => Decision::Respond(route),
-            Action::Forward(upstream, forced) => {
+        match self.steps[route.0 as usize] {
+            Step::Redirect => Decision::Redirect(route),
+            Step::Respond => Decision::Respond(route),
+            Step::Forward(upstream, forced) => {
                 let plan = self.plan(route, upstream, forced, request, client, luck);
                 self.settle(plan, available)
             }
