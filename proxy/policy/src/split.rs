@@ -240,7 +240,7 @@ impl Layout {
     /// Whose range holds `position`. `None` only where nothing has any share.
     #[must_use]
     pub fn at(&self, position: u32) -> Option<&Cut> {
-        self.cuts.iter().find(|cut| position < cut.end)
+        self.cuts.get(self.cuts.partition_point(|cut| cut.end <= position))
     }
 
     /// How much of the line is open to new users.

@@ -87,6 +87,18 @@ fn the_most_loaded_of_three_never_wins_two_choices() {
 }
 
 #[test]
+fn of_very_many_the_least_loaded_come_near_the_least() {
+    let loads: Vec<u32> = (0..1000).map(|index| index * 7919 % 1000).collect();
+    let mut endpoints = stubs(&loads);
+    endpoints[..500].iter_mut().for_each(|endpoint| endpoint.available = false);
+    let counts = counts(&endpoints, &Balance::LeastConn, &[600]);
+    assert!(counts[..500].iter().all(|&count| count == 0) && counts[600] == 0);
+    assert_eq!(counts.iter().sum::<u32>(), 10_000);
+    let in_lightest_fifth = counts.iter().zip(&loads).filter(|&(_, &load)| load < 200);
+    assert!(in_lightest_fifth.map(|(count, _)| count).sum::<u32>() > 9_900);
+}
+
+#[test]
 fn turns_are_taken_in_order() {
     let (endpoints, mut cursor, mut luck) = (stubs(&[0, 0, 0]), 0, Luck::seeded(1));
     let pick = Pick { balance: &Balance::RoundRobin, key: None, tried: &[] };
