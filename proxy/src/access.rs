@@ -44,6 +44,8 @@ pub struct Record<'a> {
     pub sent: u64,
     /// Bytes of the request's body received.
     pub received: u64,
+    /// Whether nothing in the texts needs escaping in a line; `false` where nobody has looked.
+    pub is_plain: bool,
     /// The texts.
     pub texts: Texts<'a>,
 }
@@ -67,24 +69,34 @@ pub struct Texts<'a> {
     pub endpoint: &'a [u8],
 }
 
-/// Writes `record` into a core's ring: the whole frame, or nothing and `false` if it has no room.
-/// No allocation, no lock, no wake-up.
-#[must_use]
-pub fn write(record: &Record<'_>, ring: &mut Producer<u8>) -> bool {
-    let texts = texts_of(&record.texts);
-    let length = FIXED + texts.iter().map(|text| 2 + text.unwrap_or_default().len()).sum::<usize>();
-    let Ok(mut chunk) = ring.write_chunk(length) else { return false };
-    let (first, second) = chunk.as_mut_slices();
-    let mut out = Out { first, second };
-    out.put(&fixed_of(record, length));
-    for text in texts {
-        // At most TEXT_MAX, which is less than ABSENT.
-        let length = text.map_or(ABSENT, |text| u16::try_from(text.len()).unwrap_or(0));
-        out.put(&length.to_le_bytes());
-        out.put(text.unwrap_or_default());
+/// A core's end of its ring.
+#[derive(Debug)]
+pub struct Recorder {
+    ring: Producer<u8>,
+    /// Where a frame is put together, so that the ring takes it in one copy.
+    frame: Vec<u8>,
+}
+
+impl Recorder {
+    /// Writes into `ring`.
+    #[must_use]
+    pub fn new(ring: Producer<u8>) -> Self {
+        Self { ring, frame: Vec::with_capacity(FRAME_MAX) }
     }
-    chunk.commit_all();
-    true
+
+    /// Writes `record` into the ring: the whole frame, or nothing and `false` if it has no room.
+    /// No allocation, no lock, no wake-up.
+    #[must_use]
+    pub fn write(&mut self, record: &Record<'_>) -> bool {
+        let texts = texts_of(&record.texts);
+        let bytes: usize = texts.iter().map(|text| text.unwrap_or_default().len()).sum();
+        self.frame.clear();
+        self.frame.extend_from_slice(&fixed_of(record, &texts, FIXED + bytes));
+        for text in texts {
+            self.frame.extend_from_slice(text.unwrap_or_default());
+        }
+        self.ring.push_entire_slice(&self.frame).is_ok()
+    }
 }
 
 /// Takes the oldest record out of a core's ring and shows it to `see`; `false` if there is none.
@@ -95,12 +107,18 @@ pub fn read(ring: &mut Consumer<u8>, frame: &mut Vec<u8>, see: impl FnOnce(&Reco
     copy(head.as_slices(), &mut length);
     // Not committed: the four bytes are part of the frame, and a frame is there as a whole.
     let Ok(chunk) = ring.read_chunk(u32::from_le_bytes(length) as usize) else { return false };
-    frame.resize(chunk.len(), 0);
-    copy(chunk.as_slices(), frame);
+    let seen = match chunk.as_slices() {
+        (whole, []) => decode(whole).map(|record| see(&record)),
+        (start, end) => {
+            // The ring cuts one frame in some thousand in two.
+            frame.clear();
+            frame.extend_from_slice(start);
+            frame.extend_from_slice(end);
+            decode(frame).map(|record| see(&record))
+        }
+    };
+    debug_assert!(seen.is_some(), "a frame of ours is whole");
     chunk.commit_all();
-    if let Some(record) = decode(frame) {
-        see(&record);
-    }
     true
 }
 
@@ -129,34 +147,40 @@ fn texts_of<'a>(texts: &Texts<'a>) -> [Option<&'a [u8]>; TEXTS] {
     all.map(|text| text.map(|text| &text[..text.len().min(TEXT_MAX)]))
 }
 
-fn fixed_of(record: &Record<'_>, length: usize) -> [u8; FIXED] {
+fn fixed_of(record: &Record<'_>, texts: &[Option<&[u8]>; TEXTS], length: usize) -> [u8; FIXED] {
     let mut fixed = [0; FIXED];
-    let mut out = Out { first: &mut fixed, second: &mut [] };
-    // At most FIXED and thirteen texts: 27 KiB.
-    out.put(&u32::try_from(length).unwrap_or(0).to_le_bytes());
-    out.put(&record.time.as_secs().to_le_bytes());
-    out.put(&record.time.subsec_nanos().to_le_bytes());
-    out.put(&record.total_us.to_le_bytes());
-    out.put(&record.queue_us.to_le_bytes());
-    out.put(&record.connect_us.to_le_bytes());
-    out.put(&record.first_byte_us.to_le_bytes());
-    out.put(&record.status.to_le_bytes());
-    out.put(&[record.minor, record.attempts]);
-    out.put(&record.end);
-    out.put(&[match record.assignment {
+    let mut out = Out(&mut fixed);
+    // At most FRAME_MAX.
+    out.put(u32::try_from(length).unwrap_or(0).to_le_bytes());
+    out.put(record.time.as_secs().to_le_bytes());
+    out.put(record.time.subsec_nanos().to_le_bytes());
+    out.put(record.total_us.to_le_bytes());
+    out.put(record.queue_us.to_le_bytes());
+    out.put(record.connect_us.to_le_bytes());
+    out.put(record.first_byte_us.to_le_bytes());
+    out.put(record.status.to_le_bytes());
+    out.put([record.minor, record.attempts]);
+    out.put(record.end);
+    out.put([match record.assignment {
         None => 0,
         Some(Assignment::Coin) => 1,
         Some(Assignment::Sticky) => 2,
         Some(Assignment::Pinned) => 3,
         Some(Assignment::Fallback) => 4,
     }]);
-    out.put(&record.probability.to_le_bytes());
-    out.put(&record.sent.to_le_bytes());
-    out.put(&record.received.to_le_bytes());
+    out.put(record.probability.to_le_bytes());
+    out.put(record.sent.to_le_bytes());
+    out.put(record.received.to_le_bytes());
+    for text in texts {
+        // At most TEXT_MAX, which is less than ABSENT.
+        let length = text.map_or(ABSENT, |text| u16::try_from(text.len()).unwrap_or(0));
+        out.put(length.to_le_bytes());
+    }
     fixed
 }
 
-/// Turns a frame back into a record; `None` never happens to a frame that [`write()`] made.
+/// Turns a frame back into a record; `None` never happens to a frame that [`Recorder`] made.
+#[inline]
 fn decode(frame: &[u8]) -> Option<Record<'_>> {
     let mut input = In(frame);
     let _length: [u8; 4] = input.take()?;
@@ -182,41 +206,62 @@ fn decode(frame: &[u8]) -> Option<Record<'_>> {
         probability: u32::from_le_bytes(input.take()?),
         sent: u64::from_le_bytes(input.take()?),
         received: u64::from_le_bytes(input.take()?),
-        texts: Texts {
-            route: input.text()?,
-            upstream: input.text()?,
-            version: input.text()?,
-            client: input.text()?,
-            method: input.text()?,
-            host: input.text()?,
-            path: input.text()?,
-            query: input.optional()?,
-            referer: input.text()?,
-            user_agent: input.text()?,
-            request_id: input.text()?,
-            trace_id: input.text()?,
-            endpoint: input.text()?,
+        texts: {
+            let mut input =
+                TextsIn(In(frame.get(FIXED - LENGTHS..FIXED)?), In(frame.get(FIXED..)?));
+            Texts {
+                route: input.text()?,
+                upstream: input.text()?,
+                version: input.text()?,
+                client: input.text()?,
+                method: input.text()?,
+                host: input.text()?,
+                path: input.text()?,
+                query: input.optional()?,
+                referer: input.text()?,
+                user_agent: input.text()?,
+                request_id: input.text()?,
+                trace_id: input.text()?,
+                endpoint: input.text()?,
+            }
         },
+        is_plain: is_plain(frame.get(FIXED..)?),
     })
 }
 
-/// The rest of the place for a frame, in the two pieces that a ring may cut it into.
-struct Out<'a> {
-    first: &'a mut [u8],
-    second: &'a mut [u8],
+/// The texts' lengths, and the texts.
+struct TextsIn<'a>(In<'a>, In<'a>);
+
+impl<'a> TextsIn<'a> {
+    fn optional(&mut self) -> Option<Option<&'a [u8]>> {
+        match u16::from_le_bytes(self.0.take()?) {
+            ABSENT => Some(None),
+            length => Some(Some(self.1.split(length.into())?)),
+        }
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        self.optional().map(Option::unwrap_or_default)
+    }
 }
 
+/// Whether no format escapes any of it: printable ASCII but for quotes and backslashes. All texts
+/// of a frame stand side by side, so one look does for all; it never stops early, so that the
+/// compiler can look at many bytes at once.
+fn is_plain(texts: &[u8]) -> bool {
+    let is_odd = |byte: u8| !matches!(byte, b' '..=b'~') | (byte == b'"') | (byte == b'\\');
+    !texts.iter().fold(false, |odd, &byte| odd | is_odd(byte))
+}
+
+/// The rest of the place for a frame's fixed part.
+struct Out<'a>(&'a mut [u8]);
+
 impl Out<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        let (here, there) = bytes.split_at(bytes.len().min(self.first.len()));
-        let (place, rest) = std::mem::take(&mut self.first).split_at_mut(here.len());
-        place.copy_from_slice(here);
-        self.first = rest;
-        if !there.is_empty() {
-            let (place, rest) = std::mem::take(&mut self.second).split_at_mut(there.len());
-            place.copy_from_slice(there);
-            self.second = rest;
-        }
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        let rest = std::mem::take(&mut self.0);
+        let (place, rest) = rest.split_first_chunk_mut().expect("FIXED counts all that is put");
+        *place = bytes;
+        self.0 = rest;
     }
 }
 
@@ -230,27 +275,22 @@ impl<'a> In<'a> {
         Some(*bytes)
     }
 
-    fn optional(&mut self) -> Option<Option<&'a [u8]>> {
-        match u16::from_le_bytes(self.take()?) {
-            ABSENT => Some(None),
-            length => {
-                let (text, rest) = self.0.split_at_checked(length.into())?;
-                self.0 = rest;
-                Some(Some(text))
-            }
-        }
-    }
-
-    fn text(&mut self) -> Option<&'a [u8]> {
-        self.optional().map(Option::unwrap_or_default)
+    fn split(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(text)
     }
 }
 
 /// Texts of a record.
 const TEXTS: usize = 13;
 /// Bytes of the fixed part: length, time, four timers, status, minor, attempts, end, assignment,
-/// probability, two sizes.
-const FIXED: usize = 4 + 12 + 16 + 2 + 2 + 2 + 1 + 4 + 16;
+/// probability, two sizes, the texts' lengths.
+const FIXED: usize = 4 + 12 + 16 + 2 + 2 + 2 + 1 + 4 + 16 + LENGTHS;
+/// Bytes of the texts' lengths.
+const LENGTHS: usize = 2 * TEXTS;
+/// The longest a frame can be.
+const FRAME_MAX: usize = FIXED + TEXTS * TEXT_MAX;
 /// Stands for the length of a text that is not there.
 const ABSENT: u16 = u16::MAX;
 

@@ -38,7 +38,7 @@ use self::{
     accept::Door, buffers::Buffers, date::Date, deadline::Deadlines, identity::Identities,
     view::View,
 };
-use crate::{boot::Shared, cells::CoreCells};
+use crate::{access::Recorder, boot::Shared, cells::CoreCells};
 
 /// What a worker is given at its start.
 pub(crate) struct Setup {
@@ -113,7 +113,7 @@ pub(crate) struct Worker {
     turn: Cell<usize>,
     identities: Identities,
     date: Date,
-    log: RefCell<rtrb::Producer<u8>>,
+    log: RefCell<Recorder>,
 }
 
 /// Room for one exchange's parsed heads, used again and again.
@@ -149,7 +149,7 @@ impl Worker {
             luck: RefCell::new(luck),
             turn: Cell::new(setup.index),
             date: Date::new(),
-            log: RefCell::new(setup.log),
+            log: RefCell::new(Recorder::new(setup.log)),
             shared: setup.shared,
             cells,
         })

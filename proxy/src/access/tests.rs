@@ -22,11 +22,12 @@ fn record<'a>(texts: Texts<'a>, seed: u32) -> Record<'a> {
         sent: u64::MAX,
         received: 7,
         texts,
+        is_plain: false,
     }
 }
 
-fn check(expected: &Record<'_>, producer: &mut Producer<u8>, consumer: &mut Consumer<u8>) {
-    assert!(write(expected, producer));
+fn check(expected: &Record<'_>, producer: &mut Recorder, consumer: &mut Consumer<u8>) {
+    assert!(producer.write(expected));
     let mut seen = false;
     assert!(read(consumer, &mut Vec::new(), |record| {
         seen = true;
@@ -46,7 +47,8 @@ fn a_record_comes_back_as_it_was_at_every_cut() {
         ..Texts::default()
     };
     // A prime number of bytes, so that each turn begins at another place.
-    let (mut producer, mut consumer) = rtrb::RingBuffer::new(257);
+    let (producer, mut consumer) = rtrb::RingBuffer::new(257);
+    let mut producer = Recorder::new(producer);
     for turn in 0..600 {
         check(&record(texts, turn), &mut producer, &mut consumer);
     }
@@ -56,7 +58,8 @@ fn a_record_comes_back_as_it_was_at_every_cut() {
 #[test]
 fn texts_of_any_length_survive_and_long_ones_are_cut() {
     let bytes: Vec<u8> = (0..=255).cycle().take(4 * TEXT_MAX).collect();
-    let (mut producer, mut consumer) = rtrb::RingBuffer::new(40_009);
+    let (producer, mut consumer) = rtrb::RingBuffer::new(40_009);
+    let mut producer = Recorder::new(producer);
     let mut luck = Luck::seeded(11);
     let mut draw = || usize::try_from(luck.draw() % (TEXT_MAX as u64 + 1)).unwrap();
     for turn in 0..500 {
@@ -71,31 +74,55 @@ fn texts_of_any_length_survive_and_long_ones_are_cut() {
         check(&record(texts, turn), &mut producer, &mut consumer);
     }
     let long = Texts { path: &bytes, ..Texts::default() };
-    assert!(write(&record(long, 0), &mut producer));
+    assert!(producer.write(&record(long, 0)));
     read(&mut consumer, &mut Vec::new(), |record| assert_eq!(record.texts.path.len(), TEXT_MAX));
 }
 
 #[test]
+fn one_odd_byte_anywhere_is_seen() {
+    let (producer, mut consumer) = rtrb::RingBuffer::new(RING_BYTES);
+    let mut producer = Recorder::new(producer);
+    let mut plainness = |path: &[u8]| {
+        let texts =
+            Texts { path, host: b"a.example", user_agent: b"curl/8 (x; y)", ..Texts::default() };
+        assert!(producer.write(&record(texts, 0)));
+        let mut is_plain = None;
+        read(&mut consumer, &mut Vec::new(), |record| is_plain = Some(record.is_plain));
+        is_plain.unwrap()
+    };
+    for odd in 0..=u8::MAX {
+        for at in [0, 15, 16, 40] {
+            let mut path = [b'x'; 41];
+            path[at] = odd;
+            let escaped = !matches!(odd, b' '..=b'~') || odd == b'"' || odd == b'\\';
+            assert_eq!(plainness(&path), !escaped, "{odd}");
+        }
+    }
+}
+
+#[test]
 fn a_full_ring_takes_nothing_of_a_frame() {
-    let (mut producer, mut consumer) = rtrb::RingBuffer::new(200);
+    let (producer, mut consumer) = rtrb::RingBuffer::new(200);
+    let mut producer = Recorder::new(producer);
     let texts = Texts { path: &[b'a'; 60], ..Texts::default() };
-    assert!(write(&record(texts, 1), &mut producer));
-    let room = producer.slots();
-    assert!(!write(&record(texts, 2), &mut producer));
-    assert_eq!(producer.slots(), room);
+    assert!(producer.write(&record(texts, 1)));
+    let room = producer.ring.slots();
+    assert!(!producer.write(&record(texts, 2)));
+    assert_eq!(producer.ring.slots(), room);
     assert!(read(&mut consumer, &mut Vec::new(), |record| assert_eq!(record.total_us, 1)));
-    assert!(write(&record(texts, 3), &mut producer));
+    assert!(producer.write(&record(texts, 3)));
     assert!(read(&mut consumer, &mut Vec::new(), |record| assert_eq!(record.total_us, 3)));
 }
 
 #[test]
 fn records_between_threads_keep_their_order() {
-    let (mut producer, mut consumer) = rtrb::RingBuffer::new(1009);
+    let (producer, mut consumer) = rtrb::RingBuffer::new(1009);
+    let mut producer = Recorder::new(producer);
     let core = thread::Builder::new().spawn(move || {
         let text = [b'x'; 300];
         (0..50_000).for_each(|turn| {
             let texts = Texts { path: &text[..turn as usize % 300], ..Texts::default() };
-            while !write(&record(texts, turn), &mut producer) {
+            while !producer.write(&record(texts, turn)) {
                 thread::yield_now();
             }
         });

@@ -11,6 +11,14 @@ use gnomon_policy::plan::Assignment;
 
 use crate::access::Record;
 
+/// What stands before a member's value, but for the first member: put together by the compiler.
+/// Where its length is known, it is copied in a step or two, so what takes it is always inlined.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
 /// Turns records into lines.
 #[derive(Debug)]
 pub(crate) struct Formatter {
@@ -85,118 +93,124 @@ impl Formatter {
         }
     }
 
-    fn stamp(&self, record: &Record<'_>) -> String {
-        format!("{}.{:03}Z", self.clock, record.time.subsec_millis())
+    /// RFC 3339 with milliseconds.
+    fn stamp(&self, record: &Record<'_>, line: &mut Vec<u8>) {
+        let millis = record.time.subsec_millis();
+        let [hundreds, tens, ones] = [millis / 100, millis / 10 % 10, millis % 10].map(digit);
+        line.extend_from_slice(self.clock.as_bytes());
+        line.extend_from_slice(&[b'.', hundreds, tens, ones, b'Z']);
     }
 
     fn json(&self, record: &Record<'_>, line: &mut Vec<u8>) {
         let texts = &record.texts;
-        let mut object = Object::open(line);
-        object.text("time", self.stamp(record).as_bytes());
-        object.text("request_id", texts.request_id);
-        object.text("trace_id", texts.trace_id);
-        object.text("client", texts.client);
-        object.text("method", texts.method);
-        object.text("host", texts.host);
-        object.text("path", texts.path);
+        line.extend_from_slice(b"{\"time\":\"");
+        self.stamp(record, line);
+        line.push(b'"');
+        let mut object = Object { line, is_plain: record.is_plain };
+        object.text(key!("request_id"), texts.request_id);
+        object.text(key!("trace_id"), texts.trace_id);
+        object.text(key!("client"), texts.client);
+        object.text(key!("method"), texts.method);
+        object.text(key!("host"), texts.host);
+        object.text(key!("path"), texts.path);
         if texts.query.is_some() {
-            object.text("query", &self.query);
+            object.text(key!("query"), &self.query);
         }
-        object.text("protocol", protocol(record).as_bytes());
-        object.number("status", record.status);
-        object.number("sent_bytes", record.sent);
-        object.number("received_bytes", record.received);
-        object.text("route", texts.route);
-        object.text("upstream", texts.upstream);
-        object.text("version", texts.version);
-        object.text("assignment", assignment(record).as_bytes());
-        object.number("probability", parts(record.probability));
-        object.text("endpoint", texts.endpoint);
-        object.number("attempts", record.attempts);
-        object.text("end", &record.end);
-        for (name, micros) in timers(record) {
-            object.number(name, millis(micros));
-        }
-        object.text("referer", &self.referer);
-        object.text("user_agent", texts.user_agent);
-        object.close();
+        object.text(key!("protocol"), protocol(record));
+        object.number(key!("status"), record.status.into());
+        object.number(key!("sent_bytes"), record.sent);
+        object.number(key!("received_bytes"), record.received);
+        object.text(key!("route"), texts.route);
+        object.text(key!("upstream"), texts.upstream);
+        object.text(key!("version"), texts.version);
+        object.text(key!("assignment"), assignment(record));
+        object.parts::<WHOLE>(key!("probability"), record.probability);
+        object.text(key!("endpoint"), texts.endpoint);
+        object.number(key!("attempts"), record.attempts.into());
+        object.text(key!("end"), &record.end);
+        object.parts::<MILLI>(key!("queue_ms"), record.queue_us);
+        object.parts::<MILLI>(key!("connect_ms"), record.connect_us);
+        object.parts::<MILLI>(key!("first_byte_ms"), record.first_byte_us);
+        object.parts::<MILLI>(key!("total_ms"), record.total_us);
+        object.text(key!("referer"), &self.referer);
+        object.text(key!("user_agent"), texts.user_agent);
+        line.push(b'}');
     }
 
     fn ecs(&self, record: &Record<'_>, line: &mut Vec<u8>) {
         let texts = &record.texts;
-        let mut object = Object::open(line);
-        object.text("@timestamp", self.stamp(record).as_bytes());
-        object.text("ecs.version", b"8.11");
-        object.text("event.kind", b"event");
-        object.text("event.dataset", b"gnomon.access");
-        object.number("event.duration", u64::from(record.total_us) * 1000);
+        line.extend_from_slice(b"{\"@timestamp\":\"");
+        self.stamp(record, line);
+        line.push(b'"');
+        let mut object = Object { line, is_plain: record.is_plain };
+        object.text(key!("ecs.version"), b"8.11");
+        object.text(key!("event.kind"), b"event");
+        object.text(key!("event.dataset"), b"gnomon.access");
+        object.number(key!("event.duration"), u64::from(record.total_us) * 1000);
         let failed = record.status == 0 || record.status >= 500;
-        object.text("event.outcome", if failed { b"failure" } else { b"success" });
-        object.text("http.request.id", texts.request_id);
-        object.text("http.request.method", texts.method);
-        object.text("http.request.referrer", &self.referer);
-        object.number("http.request.body.bytes", record.received);
-        object.number("http.response.status_code", record.status);
-        object.number("http.response.body.bytes", record.sent);
-        object.text("http.version", if record.minor == 0 { b"1.0" } else { b"1.1" });
-        object.text("source.address", texts.client);
-        object.text("trace.id", texts.trace_id);
-        object.text("url.domain", texts.host);
-        object.text("url.path", texts.path);
+        object.text(key!("event.outcome"), if failed { b"failure" } else { b"success" });
+        object.text(key!("http.request.id"), texts.request_id);
+        object.text(key!("http.request.method"), texts.method);
+        object.text(key!("http.request.referrer"), &self.referer);
+        object.number(key!("http.request.body.bytes"), record.received);
+        object.number(key!("http.response.status_code"), record.status.into());
+        object.number(key!("http.response.body.bytes"), record.sent);
+        object.text(key!("http.version"), if record.minor == 0 { b"1.0" } else { b"1.1" });
+        object.text(key!("source.address"), texts.client);
+        object.text(key!("trace.id"), texts.trace_id);
+        object.text(key!("url.domain"), texts.host);
+        object.text(key!("url.path"), texts.path);
         if texts.query.is_some() {
-            object.text("url.query", &self.query);
+            object.text(key!("url.query"), &self.query);
         }
-        object.text("user_agent.original", texts.user_agent);
-        object.text("server.address", texts.endpoint);
-        object.text("gnomon.route", texts.route);
-        object.text("gnomon.upstream", texts.upstream);
-        object.text("gnomon.version", texts.version);
-        object.text("gnomon.assignment", assignment(record).as_bytes());
-        object.number("gnomon.probability", parts(record.probability));
-        object.number("gnomon.attempts", record.attempts);
-        object.text("gnomon.end", &record.end);
-        for (name, micros) in timers(record) {
-            object.number(&format!("gnomon.{name}"), millis(micros));
-        }
-        object.close();
+        object.text(key!("user_agent.original"), texts.user_agent);
+        object.text(key!("server.address"), texts.endpoint);
+        object.text(key!("gnomon.route"), texts.route);
+        object.text(key!("gnomon.upstream"), texts.upstream);
+        object.text(key!("gnomon.version"), texts.version);
+        object.text(key!("gnomon.assignment"), assignment(record));
+        object.parts::<WHOLE>(key!("gnomon.probability"), record.probability);
+        object.number(key!("gnomon.attempts"), record.attempts.into());
+        object.text(key!("gnomon.end"), &record.end);
+        object.parts::<MILLI>(key!("gnomon.queue_ms"), record.queue_us);
+        object.parts::<MILLI>(key!("gnomon.connect_ms"), record.connect_us);
+        object.parts::<MILLI>(key!("gnomon.first_byte_ms"), record.first_byte_us);
+        object.parts::<MILLI>(key!("gnomon.total_ms"), record.total_us);
+        line.push(b'}');
     }
 
     fn logfmt(&self, record: &Record<'_>, line: &mut Vec<u8>) {
         let texts = &record.texts;
         line.extend_from_slice(b"time=");
-        line.extend_from_slice(self.stamp(record).as_bytes());
-        let mut put = |name: &str, value: &[u8]| {
-            line.push(b' ');
-            line.extend_from_slice(name.as_bytes());
-            line.push(b'=');
-            logfmt_value(value, line);
-        };
-        put("request_id", texts.request_id);
-        put("trace_id", texts.trace_id);
-        put("client", texts.client);
-        put("method", texts.method);
-        put("host", texts.host);
-        put("path", texts.path);
+        self.stamp(record, line);
+        let mut pairs = Pairs { line };
+        pairs.text(" request_id=", texts.request_id);
+        pairs.text(" trace_id=", texts.trace_id);
+        pairs.text(" client=", texts.client);
+        pairs.text(" method=", texts.method);
+        pairs.text(" host=", texts.host);
+        pairs.text(" path=", texts.path);
         if texts.query.is_some() {
-            put("query", &self.query);
+            pairs.text(" query=", &self.query);
         }
-        put("protocol", protocol(record).as_bytes());
-        put("status", record.status.to_string().as_bytes());
-        put("sent_bytes", record.sent.to_string().as_bytes());
-        put("received_bytes", record.received.to_string().as_bytes());
-        put("route", texts.route);
-        put("upstream", texts.upstream);
-        put("version", texts.version);
-        put("assignment", assignment(record).as_bytes());
-        put("probability", parts(record.probability).to_string().as_bytes());
-        put("endpoint", texts.endpoint);
-        put("attempts", record.attempts.to_string().as_bytes());
-        put("end", &record.end);
-        for (name, micros) in timers(record) {
-            put(name, millis(micros).to_string().as_bytes());
-        }
-        put("referer", &self.referer);
-        put("user_agent", texts.user_agent);
+        pairs.text(" protocol=", protocol(record));
+        pairs.number(" status=", record.status.into());
+        pairs.number(" sent_bytes=", record.sent);
+        pairs.number(" received_bytes=", record.received);
+        pairs.text(" route=", texts.route);
+        pairs.text(" upstream=", texts.upstream);
+        pairs.text(" version=", texts.version);
+        pairs.text(" assignment=", assignment(record));
+        pairs.parts::<WHOLE>(" probability=", record.probability);
+        pairs.text(" endpoint=", texts.endpoint);
+        pairs.number(" attempts=", record.attempts.into());
+        pairs.text(" end=", &record.end);
+        pairs.parts::<MILLI>(" queue_ms=", record.queue_us);
+        pairs.parts::<MILLI>(" connect_ms=", record.connect_us);
+        pairs.parts::<MILLI>(" first_byte_ms=", record.first_byte_us);
+        pairs.parts::<MILLI>(" total_ms=", record.total_us);
+        pairs.text(" referer=", &self.referer);
+        pairs.text(" user_agent=", texts.user_agent);
     }
 
     /// NCSA common: `client - - [time] "request line" status bytes`.
@@ -214,78 +228,108 @@ impl Formatter {
             escape_quoted(&self.query, line);
         }
         line.push(b' ');
-        line.extend_from_slice(protocol(record).as_bytes());
-        let _ = write!(line, "\" {} {}", record.status, record.sent);
+        line.extend_from_slice(protocol(record));
+        line.extend_from_slice(b"\" ");
+        decimal(record.status.into(), line);
+        line.push(b' ');
+        decimal(record.sent, line);
     }
 }
 
-/// One JSON object being written.
+/// Members of a JSON object being written.
 struct Object<'a> {
     line: &'a mut Vec<u8>,
-    first: bool,
+    /// Whether no text needs escaping.
+    is_plain: bool,
 }
 
-impl<'a> Object<'a> {
-    fn open(line: &'a mut Vec<u8>) -> Self {
-        line.push(b'{');
-        Self { line, first: true }
-    }
-
-    fn name(&mut self, name: &str) {
-        if !std::mem::take(&mut self.first) {
-            self.line.push(b',');
-        }
-        // Names are ours and need no escaping.
-        let _ = write!(self.line, "\"{name}\":");
-    }
-
+impl Object<'_> {
     /// A text that is not empty.
-    fn text(&mut self, name: &str, value: &[u8]) {
-        if !value.is_empty() {
-            self.name(name);
+    #[inline(always)]
+    fn text(&mut self, key: &'static str, value: &[u8]) {
+        if value.is_empty() {
+            return;
+        }
+        self.line.extend_from_slice(key.as_bytes());
+        self.line.push(b'"');
+        if self.is_plain {
+            self.line.extend_from_slice(value);
+        } else {
             escape_json(value, self.line);
         }
+        self.line.push(b'"');
     }
 
-    fn number(&mut self, name: &str, value: impl std::fmt::Display) {
-        self.name(name);
-        let _ = write!(self.line, "{value}");
+    #[inline(always)]
+    fn number(&mut self, key: &'static str, value: u64) {
+        self.line.extend_from_slice(key.as_bytes());
+        decimal(value, self.line);
     }
 
-    fn close(self) {
-        self.line.push(b'}');
+    #[inline(always)]
+    fn parts<const UNIT: u32>(&mut self, key: &'static str, value: u32) {
+        self.line.extend_from_slice(key.as_bytes());
+        fraction::<UNIT>(value, self.line);
     }
 }
 
-fn protocol(record: &Record<'_>) -> &'static str {
-    if record.minor == 0 { "HTTP/1.0" } else { "HTTP/1.1" }
+/// Pairs of a logfmt line being written; a key brings its blank and its `=`.
+struct Pairs<'a> {
+    line: &'a mut Vec<u8>,
 }
 
-fn assignment(record: &Record<'_>) -> &'static str {
+impl Pairs<'_> {
+    fn text(&mut self, key: &'static str, value: &[u8]) {
+        self.line.extend_from_slice(key.as_bytes());
+        logfmt_value(value, self.line);
+    }
+
+    fn number(&mut self, key: &'static str, value: u64) {
+        self.line.extend_from_slice(key.as_bytes());
+        decimal(value, self.line);
+    }
+
+    fn parts<const UNIT: u32>(&mut self, key: &'static str, value: u32) {
+        self.line.extend_from_slice(key.as_bytes());
+        fraction::<UNIT>(value, self.line);
+    }
+}
+
+fn protocol(record: &Record<'_>) -> &'static [u8] {
+    if record.minor == 0 { b"HTTP/1.0" } else { b"HTTP/1.1" }
+}
+
+fn assignment(record: &Record<'_>) -> &'static [u8] {
     match record.assignment {
-        None => "",
-        Some(Assignment::Coin) => "coin",
-        Some(Assignment::Sticky) => "sticky",
-        Some(Assignment::Pinned) => "pinned",
-        Some(Assignment::Fallback) => "fallback",
+        None => b"",
+        Some(Assignment::Coin) => b"coin",
+        Some(Assignment::Sticky) => b"sticky",
+        Some(Assignment::Pinned) => b"pinned",
+        Some(Assignment::Fallback) => b"fallback",
     }
 }
 
-fn timers(record: &Record<'_>) -> [(&'static str, u32); 4] {
-    [
-        ("queue_ms", record.queue_us),
-        ("connect_ms", record.connect_us),
-        ("first_byte_ms", record.first_byte_us),
-        ("total_ms", record.total_us),
-    ]
+fn decimal(number: u64, line: &mut Vec<u8>) {
+    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn millis(micros: u32) -> f64 {
-    f64::from(micros) / 1000.0
+/// `parts` of so many to the `UNIT`, a power of ten, without the zeros that would end it.
+fn fraction<const UNIT: u32>(parts: u32, line: &mut Vec<u8>) {
+    decimal(u64::from(parts / UNIT), line);
+    let mut rest = parts % UNIT;
+    if rest > 0 {
+        line.push(b'.');
+    }
+    while rest > 0 {
+        rest *= 10;
+        line.push(digit(rest / UNIT));
+        rest %= UNIT;
+    }
 }
 
-fn parts(probability: u32) -> f64 {
-    f64::from(probability) / 100_000.0
+/// A number below ten.
+fn digit(number: u32) -> u8 {
+    b'0' + number.to_le_bytes()[0]
 }
 
 fn or_dash(text: &[u8]) -> &[u8] {
@@ -329,25 +373,27 @@ fn same_key(key: &[u8], name: &str) -> bool {
     decoded.map(|byte| byte.to_ascii_lowercase()).eq(name.bytes().map(|b| b.to_ascii_lowercase()))
 }
 
-/// A JSON string: controls escaped, C1 and DEL too, what is not UTF-8 replaced by U+FFFD.
+/// The inside of a JSON string: controls escaped, C1 and DEL too, what is not UTF-8 replaced by
+/// U+FFFD.
 fn escape_json(text: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
+    let is_special = |character: char| matches!(character, '"' | '\\') || character.is_control();
     for chunk in text.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '"' => out.extend_from_slice(b"\\\""),
-                '\\' => out.extend_from_slice(b"\\\\"),
-                control if control.is_control() => {
-                    let _ = write!(out, "\\u{:04x}", u32::from(control));
+        for run in chunk.valid().split_inclusive(is_special) {
+            match run.char_indices().next_back().filter(|&(_, last)| is_special(last)) {
+                None => out.extend_from_slice(run.as_bytes()),
+                Some((end, last)) => {
+                    out.extend_from_slice(&run.as_bytes()[..end]);
+                    let _ = match last {
+                        '"' | '\\' => write!(out, "\\{last}"),
+                        control => write!(out, "\\u{:04x}", u32::from(control)),
+                    };
                 }
-                other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
         if !chunk.invalid().is_empty() {
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    out.push(b'"');
 }
 
 /// The inside of a quoted text as Apache writes it: printable ASCII as it stands, quotes and
@@ -367,8 +413,18 @@ fn escape_quoted(text: &[u8], out: &mut Vec<u8>) {
 /// A value of logfmt: bare where that is safe, else a JSON string.
 fn logfmt_value(value: &[u8], out: &mut Vec<u8>) {
     let bare = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\');
-    if value.iter().all(bare) { out.extend_from_slice(value) } else { escape_json(value, out) }
+    if value.iter().all(bare) {
+        return out.extend_from_slice(value);
+    }
+    out.push(b'"');
+    escape_json(value, out);
+    out.push(b'"');
 }
+
+/// Microseconds in a millisecond.
+const MILLI: u32 = 1000;
+/// Parts in a whole probability.
+const WHOLE: u32 = gnomon_config::model::Share::WHOLE.0;
 
 #[cfg(test)]
 mod tests;

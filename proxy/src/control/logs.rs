@@ -255,6 +255,7 @@ mod tests {
             sent: 0,
             received: 0,
             texts,
+            is_plain: false,
         }
     }
 
@@ -269,10 +270,11 @@ mod tests {
         let folder = folder("logs");
         let (path, rotated) = (folder.join("access.log"), folder.join("access.log.1"));
         let desk = Arc::new(Desk::new(settings(&path)));
-        let (mut core, ring) = rtrb::RingBuffer::new(access::RING_BYTES);
+        let (core, ring) = rtrb::RingBuffer::new(access::RING_BYTES);
+        let mut core = access::Recorder::new(core);
         let theirs = desk.clone();
         let log = thread::Builder::new().spawn(move || run(&mut [ring], &theirs)).unwrap();
-        assert!(access::write(&record(b"/one"), &mut core));
+        assert!(core.write(&record(b"/one")));
         wait_for(&path, 1);
         std::fs::rename(&path, &rotated).unwrap();
         desk.reopen();
@@ -280,7 +282,7 @@ mod tests {
             thread::yield_now();
         }
         for _ in 0..1000 {
-            assert!(access::write(&record(b"/two"), &mut core));
+            assert!(core.write(&record(b"/two")));
         }
         desk.end();
         log.join().unwrap();
@@ -294,8 +296,9 @@ mod tests {
     #[test]
     fn a_sink_that_fails_is_counted_and_drained_all_the_same() {
         let desk = Arc::new(Desk::new(settings("/dev/full".as_ref())));
-        let (mut core, ring) = rtrb::RingBuffer::new(access::RING_BYTES);
-        assert!(access::write(&record(b"/"), &mut core));
+        let (core, ring) = rtrb::RingBuffer::new(access::RING_BYTES);
+        let mut core = access::Recorder::new(core);
+        assert!(core.write(&record(b"/")));
         desk.end();
         run(&mut [ring], &desk);
         assert!(desk.failures.load(Relaxed) > 0);

@@ -16,7 +16,7 @@ use super::{
     view::View,
 };
 use crate::{
-    access::{self, Record, Texts},
+    access::{Record, Texts},
     cells::VersionCells,
     clock::{self, Moment, nanos},
     failure::{Failure, Kind, Side},
@@ -122,7 +122,7 @@ impl Entry {
         let log = &view.snapshot.config.access_log;
         if log.format != AccessFormat::Off && self.is_wanted(log, total, worker) {
             let texts = self.texts(view, request, peer);
-            if !access::write(&self.record(request, total, texts), &mut worker.log.borrow_mut()) {
+            if !worker.log.borrow_mut().write(&self.record(request, total, texts)) {
                 worker.cells.log_drops.add(1);
             }
         }
@@ -170,6 +170,7 @@ impl Entry {
         let config = &view.snapshot.config;
         let upstream = self.plan.as_ref().map(|plan| view.upstream(plan));
         let version = |plan: &Plan| upstream?.versions.get(usize::from(plan.version.0));
+        let (referer, user_agent) = told(request);
         Texts {
             route: self
                 .plan
@@ -183,8 +184,8 @@ impl Entry {
             host: request.host(),
             path: request.path(),
             query: request.query(),
-            referer: request.values("referer").next().unwrap_or_default(),
-            user_agent: request.values("user-agent").next().unwrap_or_default(),
+            referer,
+            user_agent,
             request_id: self
                 .own_id()
                 .unwrap_or_else(|| request.first(Known::XRequestId).unwrap_or_default()),
@@ -209,8 +210,23 @@ impl Entry {
             sent: self.sent,
             received: self.received,
             texts,
+            is_plain: false,
         }
     }
+}
+
+/// The values of the first Referer and User-Agent, in one walk over the fields.
+fn told(request: Request<'_>) -> (&[u8], &[u8]) {
+    let (mut referer, mut user_agent) = (None, None);
+    for (name, value) in request.fields() {
+        let wanted = match name.len() {
+            7 if name.eq_ignore_ascii_case(b"referer") => &mut referer,
+            10 if name.eq_ignore_ascii_case(b"user-agent") => &mut user_agent,
+            _ => continue,
+        };
+        wanted.get_or_insert(value);
+    }
+    (referer.unwrap_or_default(), user_agent.unwrap_or_default())
 }
 
 fn count_failure(cells: &VersionCells, failure: &Failure) {

@@ -19,6 +19,7 @@ fn record(texts: Texts<'_>) -> Record<'_> {
         sent: 42,
         received: 0,
         texts,
+        is_plain: false,
     }
 }
 
@@ -114,6 +115,46 @@ fn hostile_bytes_stay_inside_their_field() {
          \"GET /\\x0d\\x0a200 \\\"GET\\\" \\x1b[31m\\\\\\xff?x=\\x0d\\x0a HTTP/1.1\" 200 42 \
          \"=\" \"\\\" 200 - \\\"\\x0a{\\\"a\\\":1}\\xc2\\x9b0m\"\n",
     );
+}
+
+#[test]
+fn a_line_is_the_same_whether_or_not_its_texts_are_known_to_be_plain() {
+    for format in [AccessFormat::Json, AccessFormat::Ecs] {
+        let mut lines = [Vec::new(), Vec::new()];
+        for (line, is_plain) in lines.iter_mut().zip([false, true]) {
+            let record = Record { is_plain, ..record(TAME) };
+            Formatter::new(format, &["token".into()]).write(&record, line);
+        }
+        assert_eq!(lines[0], lines[1]);
+    }
+}
+
+#[test]
+fn fractions_read_as_the_numbers_they_are() {
+    for parts in (0..100_000).step_by(7).chain([999, 1000, 1010, u32::MAX]) {
+        let (mut millis, mut whole) = (Vec::new(), Vec::new());
+        fraction::<MILLI>(parts, &mut millis);
+        fraction::<WHOLE>(parts, &mut whole);
+        assert_eq!(String::from_utf8(millis).unwrap(), (f64::from(parts) / 1000.0).to_string());
+        assert_eq!(String::from_utf8(whole).unwrap(), (f64::from(parts) / 100_000.0).to_string());
+    }
+}
+
+#[test]
+fn runs_between_what_is_escaped_are_kept() {
+    let table: [(&[u8], &str); 6] = [
+        (b"", ""),
+        (b"plain", "plain"),
+        (b"\"a\\b\"", "\\\"a\\\\b\\\""),
+        ("é\u{7f}ü\u{9b}".as_bytes(), "é\\u007fü\\u009b"),
+        (b"a\xff\xfeb\n", "a\u{fffd}\u{fffd}b\\u000a"),
+        (b"\0", "\\u0000"),
+    ];
+    for (text, expected) in table {
+        let mut out = Vec::new();
+        escape_json(text, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
 }
 
 #[test]
