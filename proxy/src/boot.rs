@@ -111,6 +111,7 @@ pub fn start(options: Options) -> Result<Running, Refused> {
     let thread = spawn("gnomon-control", {
         let control = control.clone();
         move || {
+            affinity::lower_priority(CONTROL_NICE);
             let report = runtime.block_on(control.run(signals, socket, tcp));
             // Tasks that a look-up or a check keeps waiting are not worth waiting for.
             runtime.shutdown_background();
@@ -423,9 +424,15 @@ impl Threads {
     }
 }
 
+/// Clients come first, but on a core that is shared with a busy worker control gets its quarter.
+const CONTROL_NICE: i32 = 5;
+
+/// The last of all: a copy must never slow a client.
+const SHADOW_NICE: i32 = 19;
+
 /// The shadow's thread: begun anew after a panic, which no client ever sees.
 fn run_shadow(outlets: &[lanes::Outlet<Exchange>], desk: &gnomon_shadow::run::Desk) {
-    affinity::lower_priority();
+    affinity::lower_priority(SHADOW_NICE);
     while !desk.ending.load(Relaxed) {
         let body = std::panic::AssertUnwindSafe(|| gnomon_shadow::run::run(outlets, desk));
         if std::panic::catch_unwind(body).is_err() {

@@ -125,7 +125,7 @@ async fn config(State(control): Control_) -> Response {
 }
 
 async fn diff(State(control): Control_) -> Response {
-    answer(control.diff())
+    answer(control.diff().await)
 }
 
 async fn reload(State(control): Control_) -> Response {

@@ -104,7 +104,7 @@ fn a_reload_is_acknowledged_by_every_core() {
         assert_eq!(bench.generation(), 1);
         bench.change("v2 = 5", "v2 = 10");
         bench.change("v1 = 95", "v1 = 90");
-        let diff = bench.control.diff().unwrap();
+        let diff = bench.control.diff().await.unwrap();
         assert_eq!((diff.changes.len(), bench.generation()), (2, 1));
         let done = bench.control.reload().await.unwrap();
         assert_eq!((done.changes, done.generation, done.cores_missing), (diff.changes, 2, vec![]));

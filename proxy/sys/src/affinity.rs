@@ -55,8 +55,8 @@ pub fn pin_to(core: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: core })
 }
 
-/// Lowers the calling thread's priority to the least; best effort.
-pub fn lower_priority() {
+/// Puts the calling thread behind others by this nice value, 19 being the last; best effort.
+pub fn lower_priority(nice: i32) {
     // On Linux a thread has its own nice value, addressed as process 0 from within.
-    let _ = rustix::process::setpriority_process(None, 19);
+    let _ = rustix::process::setpriority_process(None, nice);
 }
