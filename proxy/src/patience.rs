@@ -3,9 +3,10 @@
 //! Reckoned once for each route by control: a core that did so would keep its clients waiting at
 //! every reload.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use gnomon_config::model::Timeouts;
+use gnomon_config::{Config, model::Timeouts};
+use gnomon_policy::RouteIx;
 
 /// Length of a tick. Deadlines are kept to one tick, which no timeout in seconds notices.
 pub(crate) const TICK: Duration = Duration::from_millis(TICK_MILLIS as u64);
@@ -14,7 +15,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(TICK_MILLIS as u64);
 pub(crate) const TICK_MILLIS: u32 = 50;
 
 /// A number of ticks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Ticks(u32);
 
 impl Ticks {
@@ -56,7 +57,7 @@ impl Ticks {
 const NEVER: u32 = u32::MAX;
 
 /// The deadlines of an exchange, in ticks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Patience {
     pub(crate) header: Ticks,
     pub(crate) body: Ticks,
@@ -81,9 +82,55 @@ impl Patience {
     }
 }
 
+/// The deadlines of every route, equal ones once: a core then needs four bytes of each route at
+/// hand, not forty.
+#[derive(Debug)]
+pub(crate) struct OfRoutes {
+    /// By route, where its own are.
+    places: Box<[u32]>,
+    different: Vec<Patience>,
+}
+
+impl OfRoutes {
+    pub(crate) fn new(config: &Config) -> Self {
+        let (mut known, mut different) = (HashMap::new(), Vec::new());
+        let all = config.routes.iter().map(|route| Patience::of(&route.timeouts));
+        let place = |patience: Patience| {
+            *known.entry(patience).or_insert_with(|| {
+                different.push(patience);
+                // No more than routes, which are numbered by a `u32`.
+                u32::try_from(different.len() - 1).unwrap_or(0)
+            })
+        };
+        Self { places: all.map(place).collect(), different }
+    }
+
+    pub(crate) fn get(&self, route: RouteIx) -> Option<Patience> {
+        let place = *self.places.get(route.0 as usize)?;
+        self.different.get(place as usize).copied()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_deadlines_are_kept_once() {
+        let text = "listen = \"127.0.0.1:0\"\n\
+                    upstream.o.versions.v1 = [\"127.0.0.1:1\"]\n\
+                    [route]\n\
+                    a = { match = { path = \"/a\" }, to = \"o\" }\n\
+                    b = { match = { path = \"/b\" }, to = \"o\", timeouts = { request = \"1s\" } }\n\
+                    c = { match = { path = \"/c\" }, to = \"o\" }\n";
+        let loaded = gnomon_config::parse("test", text, &gnomon_config::Options::default());
+        let config = loaded.unwrap_or_else(|problems| panic!("{}", problems.render(false))).config;
+        let all = OfRoutes::new(&config);
+        for (route, number) in config.routes.iter().zip(0..) {
+            assert_eq!(all.get(RouteIx(number)), Some(Patience::of(&route.timeouts)));
+        }
+        assert_eq!((all.different.len(), all.get(RouteIx(3))), (2, None));
+    }
 
     #[test]
     fn durations_round_up_and_zero_is_none() {

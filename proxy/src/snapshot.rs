@@ -20,7 +20,7 @@ use gnomon_policy::table::{Availability, Table};
 
 use crate::{
     cells::{EndpointCells, VersionCells},
-    patience::Patience,
+    patience,
 };
 
 /// What the process as a whole is doing.
@@ -46,7 +46,7 @@ pub struct Snapshot {
     /// Its compiled routes and splits.
     pub table: Arc<Table>,
     /// Deadlines of each route, in the configuration's order.
-    pub(crate) patience: Arc<[Patience]>,
+    pub(crate) patience: Arc<patience::OfRoutes>,
     /// Which versions have an endpoint that may be used.
     pub availability: Availability,
     /// Bound listeners.

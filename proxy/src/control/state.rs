@@ -25,7 +25,7 @@ use super::{
     splits::{self, Verb},
 };
 use crate::{
-    patience::Patience,
+    patience,
     snapshot::{Address, EndpointView, Phase, Publisher, Snapshot, VersionView},
 };
 
@@ -47,7 +47,7 @@ pub(crate) struct State {
     /// The configuration's routes and the splits, compiled.
     table: Arc<Table>,
     /// The deadlines of its routes.
-    patience: Arc<[Patience]>,
+    patience: Arc<patience::OfRoutes>,
     /// Replaced snapshots that a core may hold still.
     retired: Vec<Arc<Snapshot>>,
 }
@@ -68,7 +68,7 @@ impl State {
         let config = Arc::new(config);
         let mut state = Self {
             table: compile(&config, &splits)?,
-            patience: patience(&config),
+            patience: Arc::new(patience::OfRoutes::new(&config)),
             config,
             splits,
             registry: Registry::new(cores),
@@ -123,7 +123,7 @@ impl State {
         let bound = listeners::bind_all(wanted, have, cores, &mut self.last_listener_id)?;
         let stays = |old: &Bound| bound.iter().any(|new| new.id == old.id);
         listeners::unlink(self.listeners.iter().filter(|old| !stays(old)));
-        self.patience = patience(&config);
+        self.patience = Arc::new(patience::OfRoutes::new(&config));
         (self.config, self.splits, self.table, self.listeners) = (config, splits, table, bound);
         let wanted = super::resolve::targets(&self.config);
         self.resolved.retain(|target, _| wanted.contains(target));
@@ -310,10 +310,6 @@ fn compile(
         .collect();
     let table = Table::compile(config.clone(), &states);
     table.map(Arc::new).map_err(|bad| Refused::new(Kind::Config, bad.to_string()))
-}
-
-fn patience(config: &Config) -> Arc<[Patience]> {
-    config.routes.iter().map(|route| Patience::of(&route.timeouts)).collect()
 }
 
 fn seed(address: &Address) -> u64 {

@@ -87,7 +87,7 @@ impl View {
     }
 
     pub(super) fn patience(&self, route: RouteIx) -> Patience {
-        self.snapshot.patience.get(route.0 as usize).copied().unwrap_or(self.default_patience)
+        self.snapshot.patience.get(route).unwrap_or(self.default_patience)
     }
 
     /// The endpoints of a plan's version, and the index of the first in [`Self::origins`].
