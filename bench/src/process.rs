@@ -275,7 +275,10 @@ pub fn version(program: &Path, flag: &str) -> String {
     let output: io::Result<_> = Command::new(program).arg(flag).stdin(Stdio::null()).output();
     let Ok(output) = output else { return "unknown".to_owned() };
     let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
-    String::from_utf8_lossy(&text).lines().find(|line| !line.is_empty()).unwrap_or("?").to_owned()
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find(|line| !line.is_empty()).unwrap_or("?");
+    // Where it lies on this machine is nobody's business.
+    line.strip_prefix(&*program.to_string_lossy()).unwrap_or(line).trim_start().to_owned()
 }
 
 /// Tells a person why a tool failed.

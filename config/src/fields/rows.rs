@@ -124,7 +124,7 @@ pub const FIELDS: &[Field] = &[
         "upstream.*.balance",
         Form("p2c | round_robin | least_conn | hash:KEY"),
         "\"p2c\"",
-        "how an endpoint is chosen; KEY as in sticky",
+        "how an endpoint is chosen; KEY as in sticky; least_conn compares 32 at most",
     ),
     free(
         "upstream.*.split",

@@ -45,6 +45,9 @@ const fn capacity(size: Size) -> usize {
 const SPARE_SMALL: usize = 512;
 const SPARE_WIDE: usize = 128;
 
+/// So many buffers freed are a burst: 9 MiB of small ones.
+const BURST: usize = 256;
+
 /// Idle ones of each kind kept after a burst.
 pub(super) const SPARE_AFTER_BURST: usize = 32;
 
@@ -108,7 +111,7 @@ impl Buffers {
         Some(Kept(Rc::clone(self)))
     }
 
-    /// Whether buffers were freed and none has been since this was last asked: a burst is over.
+    /// Whether many buffers were freed and none has been since this was last asked: a burst is over.
     pub(super) fn burst_is_over(&self) -> bool {
         let (freed, before) = (self.freed.get(), self.freed_before.get());
         self.freed_before.set(freed);
@@ -117,7 +120,7 @@ impl Buffers {
             self.freed.set(0);
             self.freed_before.set(0);
         }
-        was_quiet && freed > 0
+        was_quiet && freed >= BURST
     }
 
     /// Frees spare buffers but for a few.

@@ -35,7 +35,8 @@
 //!
 //! # A message out
 //!
-//! Heads are serialised from parsed fields by [`mod@write`], never copied; bodies are framed anew by
+//! Heads are serialised from parsed fields by [`mod@write`], one decision a field; neighbouring lines
+//! that already read as they would be written are taken together. Bodies are framed anew by
 //! [`BodyWriter`]. What the client framed, how it folded, what it named in Connection: nothing of it
 //! reaches the origin.
 
