@@ -42,6 +42,7 @@ pub mod change;
 pub mod effective;
 pub mod fields;
 pub mod generate;
+pub mod json_path;
 pub mod model;
 pub mod problem;
 pub mod units;

@@ -4,9 +4,13 @@
 //! Built by `check` alone. Indices ([`UpstreamIx`], [`VersionIx`]) are valid in the [`Config`]
 //! that holds them.
 
+mod shadow;
+
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
+
+pub use shadow::{ArrayRule, BodyMode, Compare, Keep, Noise, Redact, RedactStyle, Shadow};
 
 /// Parts per 100,000: a share of traffic, to 0.001 %.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
