@@ -5,6 +5,7 @@
 //! copies nothing. The shadow thread polls the lanes; nobody wakes it. If it dies, lanes fill,
 //! reservations fail, and clients see nothing at all.
 
+pub mod compare;
 pub mod difference;
 pub mod exchange;
 pub mod lanes;
