@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+#[path = "fuzz/fuzz_targets/shared/compare.rs"]
+mod compare;
 #[path = "fuzz/fuzz_targets/shared/config.rs"]
 mod config;
 #[path = "../proxy/wire/tests/shared/oracle.rs"]
@@ -41,4 +43,9 @@ fn chunks_that_were_found_are_read_right() {
 #[test]
 fn configurations_that_were_found_are_read_right() {
     replay("config", config::config);
+}
+
+#[test]
+fn documents_that_were_found_are_compared_right() {
+    replay("json_diff", compare::json_diff);
 }

@@ -21,7 +21,7 @@ mod text;
 use std::sync::Arc;
 
 use gnomon_config::{
-    json_path::Matcher,
+    json_path::{JsonPath, Matcher},
     model::{BodyMode, Compare},
 };
 use gnomon_wire::Response;
@@ -75,6 +75,7 @@ impl Comparer {
             arrays: Matcher::new(rules.arrays.iter().map(|(path, _)| path)),
             array_rules: rules.arrays.iter().map(|(_, rule)| rule.clone()).collect(),
             tolerance: rules.tolerance,
+            secrets: Matcher::default(),
         };
         Self {
             status: rules.status,
@@ -83,6 +84,14 @@ impl Comparer {
             max: rules.max,
             json,
         }
+    }
+
+    /// Shows no value that lies at or below one of these places in a JSON body: a mask stands for
+    /// it, wherever in a value it would appear. Other bodies and fields are shown as they are.
+    #[must_use]
+    pub fn hiding(mut self, secrets: &[JsonPath]) -> Self {
+        self.json.secrets = Matcher::new(secrets);
+        self
     }
 
     /// Compares two replies; `want_paths` says whether the places that they have are told as well,
@@ -129,7 +138,7 @@ impl Comparer {
         if was == is && !paths.are_wanted() {
             return Ok(());
         }
-        Contents { primary, other, was: &was, is: &is }.compare(self, found, paths)
+        Contents { rules: self, primary, other, was: &was, is: &is }.compare(found, paths)
     }
 
     /// Whether a body is not looked into.
@@ -141,6 +150,7 @@ impl Comparer {
 
 /// Two bodies, whole and decoded.
 struct Contents<'a> {
+    rules: &'a Comparer,
     primary: &'a Side<'a>,
     other: &'a Side<'a>,
     was: &'a [u8],
@@ -148,24 +158,19 @@ struct Contents<'a> {
 }
 
 impl Contents<'_> {
-    fn compare(
-        &self,
-        rules: &Comparer,
-        found: &mut Differences,
-        paths: &mut Paths,
-    ) -> Result<(), Uncomparable> {
+    fn compare(&self, found: &mut Differences, paths: &mut Paths) -> Result<(), Uncomparable> {
         if self.was.is_empty() || self.is.is_empty() {
             self.compare_presence(found, paths);
             return Ok(());
         }
-        let (was, is) = match rules.body {
+        let (was, is) = match self.rules.body {
             BodyMode::Auto => self.forms(),
-            BodyMode::Json => return self.compare_json(rules, true, found, paths),
+            BodyMode::Json => return self.compare_json(true, found, paths),
             BodyMode::Text => (Form::Text, Form::Text),
             BodyMode::Bytes | BodyMode::None => (Form::Bytes, Form::Bytes),
         };
         match (was, is) {
-            (Form::Json, Form::Json) => return self.compare_json(rules, false, found, paths),
+            (Form::Json, Form::Json) => return self.compare_json(false, found, paths),
             (Form::Text, Form::Text) => self.compare_text(found, paths),
             (Form::Bytes, Form::Bytes) => {
                 paths.add(bytes::PATH);
@@ -201,14 +206,13 @@ impl Contents<'_> {
 
     fn compare_json(
         &self,
-        rules: &Comparer,
         must_be: bool,
         found: &mut Differences,
         paths: &mut Paths,
     ) -> Result<(), Uncomparable> {
         match (json::read(self.was)?, json::read(self.is)?) {
             (Reading::Json(was), Reading::Json(is)) => {
-                return json::compare(&rules.json, &was, &is, found, paths);
+                return json::compare(&self.rules.json, &was, &is, found, paths);
             }
             (Reading::Json(_), Reading::Other) => {
                 self.tell_forms(Form::Json, Form::Text, found, paths);
@@ -235,7 +239,21 @@ impl Contents<'_> {
 
     /// How they begin, unless they are empty.
     fn excerpts(&self) -> (Option<Box<str>>, Option<Box<str>>) {
-        let beginning = |body: &[u8]| (!body.is_empty()).then(|| excerpt_of_bytes(body));
+        let rules = &self.rules.json;
+        let beginning = |body: &[u8]| {
+            if body.is_empty() {
+                return None;
+            }
+            // Whatever they were taken for, documents have secrets.
+            if rules.has_secrets() {
+                match json::read(body) {
+                    Ok(Reading::Json(document)) => return Some(document.show(rules)),
+                    Ok(Reading::Other) => {}
+                    Err(_) => return None,
+                }
+            }
+            Some(excerpt_of_bytes(body))
+        };
         (beginning(self.was), beginning(self.is))
     }
 }

@@ -5,12 +5,14 @@ use std::fmt;
 /// One unequal thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Where: `status`, `header.NAME`, `body`, or `$.a.items[*].b` in a JSON body, indices as `*`.
+    /// Where: `status`, `header.NAME`, `body`, or `$.a.items[*].b` in a JSON body, indices as `*`, as
+    /// `gnomon_config::json_path` reads it.
     pub path: Box<str>,
     /// In what way.
     pub kind: Kind,
-    /// What it looks like, apart from the values: `200 → 500`, `number → null`, `string`, `+1 item`.
-    /// Differences of one path and kind with the same shape are the same finding. Few for a path.
+    /// What it looks like, apart from the values: `200 → 500`, `number → null`, `number +`, `string`,
+    /// `items -`. Differences of one path and kind with the same shape are the same finding. Few for
+    /// a path.
     pub shape: Box<str>,
     /// The primary's value, cut to [`VALUE_MAX`] bytes; none where it has none.
     pub primary: Option<Box<str>>,

@@ -124,6 +124,12 @@ impl Walk<'_> {
         self.enter(|path, state| path.next(state, path.any_index, 0, |_| false));
     }
 
+    /// Goes down into an item of which it is not known at which index it lies: every path to an item
+    /// leads there, since it may.
+    pub fn enter_some_item(&mut self) {
+        self.enter(|path, state| path.next(state, path.any_index | path.indices, 0, |_| false));
+    }
+
     /// Goes back up to where the last entered place lies; at the root it does nothing.
     pub fn leave(&mut self) {
         if self.depth > 0 {

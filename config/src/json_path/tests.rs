@@ -135,6 +135,9 @@ fn a_walk_knows_the_first_path_and_finds_back() {
     walk.leave();
     walk.enter_either(4, 1);
     assert_eq!(walk.first_match(), Some(0));
+    walk.leave();
+    walk.enter_some_item();
+    assert_eq!(walk.first_match(), Some(0));
 }
 
 #[test]

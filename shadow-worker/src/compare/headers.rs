@@ -1,6 +1,6 @@
 //! The chosen fields.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use gnomon_wire::Response;
 
@@ -28,18 +28,18 @@ pub(super) fn compare(
             (None, Some(_)) => Kind::Extra,
             (Some(_), Some(_)) | (None, None) => continue,
         };
-        let shown = |value: Option<Vec<u8>>| value.map(|value| excerpt_of_bytes(&value));
+        let shown = |value: Option<Cow<'_, [u8]>>| value.map(|value| excerpt_of_bytes(&value));
         found.add(&format!("header.{name}"), kind, "string", || (shown(was), shown(is)));
     }
 }
 
 /// The values of all lines of a field, joined.
-fn value(response: &Response<'_>, name: &str) -> Option<Vec<u8>> {
+fn value<'a>(response: &Response<'a>, name: &str) -> Option<Cow<'a, [u8]>> {
     let mut lines = response.values(name);
-    let mut value = lines.next()?.to_vec();
+    let mut value = Cow::Borrowed(lines.next()?);
     for line in lines {
-        value.extend_from_slice(SEPARATOR);
-        value.extend_from_slice(line);
+        value.to_mut().extend_from_slice(SEPARATOR);
+        value.to_mut().extend_from_slice(line);
     }
     Some(value)
 }

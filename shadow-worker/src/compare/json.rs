@@ -21,6 +21,13 @@ use crate::difference::Uncomparable;
 /// A body that was read.
 pub(super) struct Document<'a>(Value<'a>);
 
+impl Document<'_> {
+    /// Its beginning, without secrets.
+    pub(super) fn show(&self, rules: &Rules) -> Box<str> {
+        show::show(&self.0, &mut show::Secrets::new(&rules.secrets))
+    }
+}
+
 /// What came of reading a body.
 pub(super) enum Reading<'a> {
     Json(Document<'a>),

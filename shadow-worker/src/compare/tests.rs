@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod hiding;
 mod planted;
 
 const JSON: &str = "content-type: application/json\r\n";
@@ -466,6 +467,15 @@ fn long_bodies_differ_by_length_and_hash() {
 fn what_is_too_complex_is_not_compared() {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     assert_eq!(told_json(&rules(), &deep, "[]"), ["too_complex"]);
+    // As deep as may be, where the stack of a thread must hold it.
+    let nested = |last: u32| format!("{}{last}{}", "[{\"a\":".repeat(63), "}]".repeat(63));
+    let path = format!("${} value number +", "[*].a".repeat(63));
+    assert_eq!(told_json(&rules(), &nested(1), &nested(2)), [path.as_str()]);
+    let sets = with_arrays(&[("$..[*]", ArrayRule::Set), ("$..a", ArrayRule::Set)]);
+    assert_eq!(
+        told_json(&sets, &nested(1), &nested(2)),
+        ["$[*].a[*] missing items -", "$[*].a[*] extra items +"]
+    );
     // Sets of sets, all alike and none equal: fits are looked for, but not for ever.
     let item =
         |last: usize| format!("[{}]", "[0,1,2,3,4,5,6,7,8,9],".repeat(60) + &last.to_string());

@@ -1,6 +1,6 @@
 //! Bodies by lines.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use super::{
     align::align,
@@ -53,16 +53,26 @@ fn lines(bytes: &[u8]) -> Vec<&[u8]> {
     bytes.split_inclusive(|byte| *byte == b'\n').take(LINES_MAX + 1).collect()
 }
 
-fn pairs(was: &[&[u8]], is: &[&[u8]]) -> Vec<(usize, usize)> {
+fn pairs<'a>(was: &[&'a [u8]], is: &[&'a [u8]]) -> Vec<(usize, usize)> {
     if was.len() > LINES_MAX || is.len() > LINES_MAX {
         return Vec::new();
     }
     // The search prefers one list over the other: the same one, whichever side it is on.
-    if (was.len(), was) > (is.len(), is) {
-        let pairs = align(is.len(), was.len(), |x, y| is.get(x) == was.get(y));
-        return pairs.unwrap_or_default().into_iter().map(|(x, y)| (y, x)).collect();
-    }
-    align(was.len(), is.len(), |x, y| was.get(x) == is.get(y)).unwrap_or_default()
+    let is_turned = (was.len(), was) > (is.len(), is);
+    let (left, right) = if is_turned { (is, was) } else { (was, is) };
+    // Lines may be long, and are looked at many times.
+    let mut known = HashMap::new();
+    let mut numbered = |lines: &[&'a [u8]]| {
+        let mut number = |line| {
+            let next = known.len();
+            *known.entry(line).or_insert(next)
+        };
+        lines.iter().map(|line| number(*line)).collect::<Vec<_>>()
+    };
+    let (left, right) = (numbered(left), numbered(right));
+    let pairs = align(left.len(), right.len(), |x, y| left.get(x) == right.get(y));
+    let turn = |(x, y)| if is_turned { (y, x) } else { (x, y) };
+    pairs.unwrap_or_default().into_iter().map(turn).collect()
 }
 
 #[derive(Default)]

@@ -9,7 +9,7 @@ use super::{
     super::differences::{Differences, Place},
     number,
     read::{Field, Value},
-    show::show,
+    show::{Secrets, show},
 };
 use crate::difference::{Kind, Uncomparable};
 
@@ -25,6 +25,14 @@ pub(in super::super) struct Rules {
     pub(in super::super) arrays: Matcher,
     pub(in super::super) array_rules: Vec<ArrayRule>,
     pub(in super::super) tolerance: f64,
+    /// Where values are not shown.
+    pub(in super::super) secrets: Matcher,
+}
+
+impl Rules {
+    pub(in super::super) const fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
+    }
 }
 
 /// One of the two sides.
@@ -39,6 +47,7 @@ pub(super) struct Differ<'r, 'f> {
     pub(super) rules: &'r Rules,
     ignore: Walk<'r>,
     arrays: Walk<'r>,
+    secrets: Secrets<'r>,
     place: Place,
     found: &'f mut Differences,
     looks: u32,
@@ -54,6 +63,7 @@ impl<'r, 'f> Differ<'r, 'f> {
             rules,
             ignore: rules.ignore.walk(),
             arrays: rules.arrays.walk(),
+            secrets: Secrets::new(&rules.secrets),
             place: Place::root(),
             found,
             looks: LOOKS_MAX,
@@ -163,7 +173,9 @@ impl<'r, 'f> Differ<'r, 'f> {
     ) {
         self.differs = true;
         if !self.is_probing {
-            let values = || (primary.map(show), other.map(show));
+            let secrets = &mut self.secrets;
+            let mut shown = |value: Option<&Value<'_>>| value.map(|value| show(value, secrets));
+            let values = || (shown(primary), shown(other));
             self.found.add(self.place.path(), kind, shape, values);
         }
     }
@@ -213,6 +225,7 @@ impl<'r, 'f> Differ<'r, 'f> {
         self.ignore.enter_field(name);
         self.arrays.enter_field(name);
         if !self.is_probing {
+            self.secrets.enter_field(name);
             self.place.enter_field(name);
         }
     }
@@ -231,6 +244,7 @@ impl<'r, 'f> Differ<'r, 'f> {
             }
         }
         if !self.is_probing {
+            self.secrets.enter_item(indices);
             self.place.enter_item();
         }
     }
@@ -239,6 +253,7 @@ impl<'r, 'f> Differ<'r, 'f> {
         self.ignore.leave();
         self.arrays.leave();
         if !self.is_probing {
+            self.secrets.leave();
             self.place.leave();
         }
     }
