@@ -7,6 +7,9 @@ use super::{JsonPath, STEPS_MAX, Step};
 
 const _: () = assert!(STEPS_MAX < 64, "the state of a path is one word");
 
+/// Places above each other for which a walk makes room at once.
+const USUAL_DEPTH: usize = 12;
+
 /// Paths made ready to be held against the places of documents.
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
@@ -83,7 +86,9 @@ impl Matcher {
     /// Begins at a document's root.
     #[must_use]
     pub fn walk(&self) -> Walk<'_> {
-        Walk { matcher: self, states: self.paths.iter().map(Machine::begin).collect(), depth: 0 }
+        let mut states = Vec::with_capacity(self.paths.len() * USUAL_DEPTH);
+        states.extend(self.paths.iter().map(Machine::begin));
+        Walk { matcher: self, states, depth: 0 }
     }
 }
 
@@ -164,6 +169,9 @@ impl Walk<'_> {
 
     fn enter(&mut self, next: impl Fn(&Machine, u64) -> u64) {
         self.depth += 1;
+        if self.matcher.is_empty() {
+            return;
+        }
         let start = self.states.len() - self.matcher.paths.len();
         for (offset, path) in self.matcher.paths.iter().enumerate() {
             let state = self.states.get(start + offset).copied().unwrap_or_default();

@@ -101,7 +101,10 @@ pub(super) struct Place {
 impl Place {
     /// A document's root.
     pub(super) fn root() -> Self {
-        Self { path: "$".into(), is_cut: false, above: Vec::new() }
+        // Enough for most places of most documents.
+        let mut path = String::with_capacity(64);
+        path.push('$');
+        Self { path, is_cut: false, above: Vec::with_capacity(8) }
     }
 
     pub(super) fn path(&self) -> &str {

@@ -13,9 +13,9 @@ use super::{
 };
 use crate::difference::{Kind, Uncomparable};
 
-/// Values that may be looked at for one pair, each time anew where items are matched with each
-/// other: many times those of two documents, and still less than a quarter of a second.
-const LOOKS_MAX: u32 = 5_000_000;
+/// Values that may be looked at for one pair, each anew whenever items are matched with each other:
+/// five times those of two documents as large as may be, and some tenths of a second.
+const LOOKS_MAX: u32 = 2_000_000;
 
 /// What does not count and what counts differently.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// Arrays and objects within each other.
 pub(super) const DEPTH_MAX: usize = 128;
 
-/// Values in one document; a tree of as many takes some 20 MiB.
+/// Values in one document; a tree of as many takes some 30 MiB at worst.
 pub(super) const VALUES_MAX: usize = 200_000;
 
 /// A value. Fields of an object are in the order of their names, each name once: of fields with
