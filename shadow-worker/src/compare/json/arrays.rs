@@ -1,6 +1,6 @@
 //! Arrays: which item belongs to which, by each of the rules.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use gnomon_config::model::ArrayRule;
 
@@ -24,12 +24,17 @@ const MOVED: &str = "items";
 /// Items of one side.
 type Items<'v, 'a> = [&'v Value<'a>];
 
+/// An item and its index.
+fn item<'v, 'a>(items: &Items<'v, 'a>, at: usize) -> Option<(usize, &'v Value<'a>)> {
+    items.get(at).map(|item| (at, *item))
+}
+
 impl Differ<'_, '_> {
     /// Two arrays at the current place.
     pub(super) fn arrays(&mut self, was: &[Value<'_>], is: &[Value<'_>]) {
         let (was, is): (Vec<_>, Vec<_>) = (was.iter().collect(), is.iter().collect());
         match self.array_rule() {
-            ArrayRule::Ordered if self.is_probing => self.by_index(&was, &is),
+            ArrayRule::Ordered if self.is_probing => self.by_index(&was, &is, true),
             ArrayRule::Ordered => self.in_order(&was, &is, true),
             ArrayRule::Set => self.as_sets(&was, &is),
             ArrayRule::By(field) => self.by_field(&was, &is, field),
@@ -37,16 +42,12 @@ impl Differ<'_, '_> {
     }
 
     /// Whether arrays are the same takes no search for what was put in between.
-    fn by_index(&mut self, was: &Items<'_, '_>, is: &Items<'_, '_>) {
+    fn by_index(&mut self, was: &Items<'_, '_>, is: &Items<'_, '_>, is_indexed: bool) {
         for at in 0..was.len().max(is.len()) {
             if self.is_over() {
                 return;
             }
-            self.item_pair(
-                was.get(at).map(|item| (at, *item)),
-                is.get(at).map(|item| (at, *item)),
-                true,
-            );
+            self.item_pair(item(was, at), item(is, at), is_indexed);
         }
     }
 
@@ -103,12 +104,7 @@ impl Differ<'_, '_> {
             self.gap(was, is, one..was_at, other..is_at, is_indexed);
             // A pair is the same, or was taken for it: both are looked at once more.
             if was_at < was_range.end && is_at < is_range.end {
-                let (was, is) = (was.get(was_at), is.get(is_at));
-                self.item_pair(
-                    was.map(|item| (was_at, *item)),
-                    is.map(|item| (is_at, *item)),
-                    is_indexed,
-                );
+                self.item_pair(item(was, was_at), item(is, is_at), is_indexed);
             }
             (one, other) = (was_at + 1, is_at + 1);
         }
@@ -119,21 +115,15 @@ impl Differ<'_, '_> {
         &mut self,
         was: &Items<'_, '_>,
         is: &Items<'_, '_>,
-        was_range: std::ops::Range<usize>,
-        is_range: std::ops::Range<usize>,
+        was_range: Range<usize>,
+        is_range: Range<usize>,
         is_indexed: bool,
     ) {
         for step in 0..was_range.len().max(is_range.len()) {
-            let of = |items: &Items<'_, '_>, range: &std::ops::Range<usize>| {
-                let at = range.start + step;
-                (at < range.end).then_some(at).filter(|at| *at < items.len())
-            };
-            let (one, other) = (of(was, &was_range), of(is, &is_range));
-            self.item_pair(
-                one.and_then(|at| Some((at, *was.get(at)?))),
-                other.and_then(|at| Some((at, *is.get(at)?))),
-                is_indexed,
-            );
+            let of = |range: &Range<usize>| Some(range.start + step).filter(|at| *at < range.end);
+            let one = of(&was_range).and_then(|at| item(was, at));
+            let other = of(&is_range).and_then(|at| item(is, at));
+            self.item_pair(one, other, is_indexed);
         }
     }
 
@@ -196,10 +186,10 @@ impl Differ<'_, '_> {
             }
         }
         for (_, at) in left {
-            self.item_pair(was.get(at).map(|item| (at, *item)), None, false);
+            self.item_pair(item(was, at), None, false);
         }
         for (_, at) in right {
-            self.item_pair(None, is.get(at).map(|item| (at, *item)), false);
+            self.item_pair(None, item(is, at), false);
         }
     }
 
@@ -256,8 +246,8 @@ impl Differ<'_, '_> {
             let other = from_right.then(|| right.next()).flatten().map(|(_, at)| at);
             pairs.extend(one.zip(other));
             self.item_pair(
-                one.and_then(|at| Some((at, *was.get(at)?))),
-                other.and_then(|at| Some((at, *is.get(at)?))),
+                one.and_then(|at| item(was, at)),
+                other.and_then(|at| item(is, at)),
                 false,
             );
         }
@@ -266,7 +256,7 @@ impl Differ<'_, '_> {
             self.tell_moved(was, is);
         }
         if self.is_probing {
-            self.by_index(&was_rest, &is_rest);
+            self.by_index(&was_rest, &is_rest, false);
         } else {
             self.in_order(&was_rest, &is_rest, false);
         }
