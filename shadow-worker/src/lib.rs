@@ -7,6 +7,8 @@
 
 pub mod compare;
 pub mod difference;
+pub mod endpoint;
+pub mod evidence;
 pub mod exchange;
 pub mod lanes;
 pub mod run;
