@@ -104,7 +104,7 @@ pub fn threshold(log_e: &[f64], alpha: f64) -> Option<f64> {
     sorted.sort_by(|a, b| b.total_cmp(a));
     let all = real_len(sorted.len());
     let flagged = |(index, log): &(usize, f64)| *log >= (all / (alpha * real_len(index + 1))).ln();
-    sorted.into_iter().enumerate().filter(flagged).next_back().map(|(_, log)| log)
+    sorted.into_iter().enumerate().rfind(flagged).map(|(_, log)| log)
 }
 
 /// The rule that the well-known tool of this kind uses, for comparison: the shadow differs more

@@ -5,10 +5,14 @@
 //! copies nothing. The shadow thread polls the lanes; nobody wakes it. If it dies, lanes fill,
 //! reservations fail, and clients see nothing at all.
 
+pub mod bundle;
 pub mod compare;
 pub mod difference;
 pub mod endpoint;
 pub mod evidence;
 pub mod exchange;
 pub mod lanes;
+mod place;
+pub mod redact;
 pub mod run;
+mod text;

@@ -1,0 +1,196 @@
+//! Whether a concrete place in a document is one that a pattern means.
+//!
+//! Everything else asks [`relation`], so that one function decides.
+
+use gnomon_config::json_path::Step;
+
+/// A step of a concrete place: a field's name, or an item of an array, whichever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At<'a> {
+    /// The field of this name.
+    Field(&'a str),
+    /// Some item; none if indices are left out, as in the paths of differences.
+    Item(Option<usize>),
+}
+
+/// How a place lies to those that a pattern means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Relation {
+    /// It is one, or lies inside one.
+    Inside,
+    /// One may lie inside it.
+    Above,
+    /// Neither.
+    Apart,
+}
+
+/// How `place` lies to the places that `steps` mean. An item without index fits every index.
+pub(crate) fn relation(steps: &[Step], place: &[At<'_>]) -> Relation {
+    // Steps that may come next, as in an automaton: patterns are short.
+    let mut states = vec![0];
+    close(steps, &mut states);
+    for at in place {
+        if states.contains(&steps.len()) {
+            return Relation::Inside;
+        }
+        let mut next = Vec::with_capacity(states.len());
+        for state in states {
+            let Some(step) = steps.get(state) else { continue };
+            if *step == Step::Deep {
+                next.push(state);
+            } else if fits(step, *at) {
+                next.push(state + 1);
+            }
+        }
+        close(steps, &mut next);
+        states = next;
+    }
+    if states.contains(&steps.len()) {
+        Relation::Inside
+    } else if states.is_empty() {
+        Relation::Apart
+    } else {
+        Relation::Above
+    }
+}
+
+/// Adds the states that are reached without a step down.
+fn close(steps: &[Step], states: &mut Vec<usize>) {
+    let mut index = 0;
+    while index < states.len() {
+        let state = states[index];
+        if steps.get(state) == Some(&Step::Deep) {
+            states.push(state + 1);
+        }
+        index += 1;
+    }
+    states.sort_unstable();
+    states.dedup();
+}
+
+fn fits(step: &Step, at: At<'_>) -> bool {
+    match (step, at) {
+        (Step::Field(name), At::Field(field)) => **name == *field,
+        (Step::Index(wanted), At::Item(Some(index))) => *wanted == index,
+        (Step::AnyField, At::Field(_))
+        | (Step::AnyIndex, At::Item(_))
+        | (Step::Index(_), At::Item(None)) => true,
+        (Step::Field(_) | Step::AnyField, At::Item(_))
+        | (Step::Index(_) | Step::AnyIndex, At::Field(_))
+        | (Step::Deep, _) => false,
+    }
+}
+
+/// The steps of a path such as `$.a["b c"].items[*].d` or `$..token`; none if it is not one.
+pub(crate) fn parse(text: &str) -> Option<Vec<Step>> {
+    let mut rest = text.strip_prefix('$')?;
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        if steps.len() > STEPS_MAX {
+            return None;
+        }
+        rest = if let Some(after) = rest.strip_prefix("..") {
+            steps.push(Step::Deep);
+            if after.starts_with('[') { after } else { field(after, &mut steps)? }
+        } else if let Some(after) = rest.strip_prefix('.') {
+            field(after, &mut steps)?
+        } else {
+            bracket(rest.strip_prefix('[')?, &mut steps)?
+        };
+    }
+    (steps.last() != Some(&Step::Deep)).then_some(steps)
+}
+
+fn field<'a>(text: &'a str, steps: &mut Vec<Step>) -> Option<&'a str> {
+    let end = text.find(['.', '[']).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    match name {
+        "" => return None,
+        "*" => steps.push(Step::AnyField),
+        name => steps.push(Step::Field(name.into())),
+    }
+    Some(rest)
+}
+
+fn bracket<'a>(text: &'a str, steps: &mut Vec<Step>) -> Option<&'a str> {
+    if let Some(rest) = text.strip_prefix("*]") {
+        steps.push(Step::AnyIndex);
+        return Some(rest);
+    }
+    let quote = text.chars().next().filter(|first| matches!(first, '"' | '\''));
+    let Some(quote) = quote else {
+        let (index, rest) = text.split_once(']')?;
+        steps.push(Step::Index(index.parse().ok()?));
+        return Some(rest);
+    };
+    let mut name = String::new();
+    let mut chars = text[1..].char_indices();
+    while let Some((at, char)) = chars.next() {
+        if char == quote {
+            steps.push(Step::Field(name.into()));
+            return text[1 + at + 1..].strip_prefix(']');
+        }
+        name.push(if char == '\\' { chars.next()?.1 } else { char });
+    }
+    None
+}
+
+/// `steps` of a concrete path, as a place. None if it holds wildcards other than `[*]`.
+pub(crate) fn concrete(steps: &[Step]) -> Option<Vec<At<'_>>> {
+    steps
+        .iter()
+        .map(|step| match step {
+            Step::Field(name) => Some(At::Field(name)),
+            // A field that is called `*` has no other spelling without brackets.
+            Step::AnyField => Some(At::Field("*")),
+            Step::Index(index) => Some(At::Item(Some(*index))),
+            Step::AnyIndex => Some(At::Item(None)),
+            Step::Deep => None,
+        })
+        .collect()
+}
+
+/// Steps of a path: documents are not nested deeper.
+const STEPS_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pattern: &str, path: &str) -> Relation {
+        let (pattern, path) = (parse(pattern).unwrap(), parse(path).unwrap());
+        relation(&pattern, &concrete(&path).unwrap())
+    }
+
+    #[test]
+    fn places_are_inside_above_or_apart() {
+        use Relation::{Above, Apart, Inside};
+        let cases = [
+            ("$.a.b", "$.a.b", Inside),
+            ("$.a.b", "$.a.b.c[*]", Inside),
+            ("$.a.b", "$.a", Above),
+            ("$.a.b", "$", Above),
+            ("$.a.b", "$.b", Apart),
+            ("$..token", "$.x[*].token", Inside),
+            ("$..token", "$.x", Above),
+            ("$..token", "$.token.of.it", Inside),
+            ("$.items[0].id", "$.items[*].id", Inside),
+            ("$.items[*].id", "$.items[3].id", Inside),
+            ("$.items[1]", "$.items[3]", Apart),
+            ("$.*.id", "$.a.id", Inside),
+            ("$.a[\"b.c\"]", "$.a['b.c']", Inside),
+            ("$..a..b", "$.x.a.y.b", Inside),
+            ("$", "$.a", Inside),
+        ];
+        for (pattern, path, want) in cases {
+            assert_eq!(check(pattern, path), want, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_path_is_refused() {
+        for text in ["", "a.b", "$.", "$..", "$a", "$.a[", "$.a[x]", "$.a[\"b]"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}
