@@ -224,4 +224,4 @@ impl Ledger {
 const SHADOWS_MAX: usize = 64;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

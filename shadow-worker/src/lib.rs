@@ -18,5 +18,6 @@ mod place;
 pub mod redact;
 pub mod report;
 pub mod run;
+pub mod store;
 pub mod tally;
 mod text;

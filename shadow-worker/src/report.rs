@@ -28,6 +28,8 @@ pub struct ShadowReport {
     pub name: Arc<str>,
     /// Over all endpoints.
     pub totals: Totals,
+    /// Chance of a second request behind the counts of `alone` and `asked` pairs.
+    pub share: f64,
     /// By key.
     pub endpoints: Vec<EndpointReport>,
     /// All paths that were compared, by endpoint and name. Those with noise are what was learnt.

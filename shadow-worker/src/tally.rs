@@ -4,6 +4,7 @@
 //! ties. So a pair costs what differs in it and not what was compared, and a path that is seen for
 //! the first time has all past pairs of its endpoint as ties.
 
+use gnomon_config::model::Noise;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Cells, Counts, Logs, MARGIN, Rates};
@@ -18,6 +19,33 @@ pub enum Draw {
     /// It is asked with this chance, in `(0, 1]`.
     Chance(f64),
 }
+
+impl Draw {
+    /// How it is to be decided for a request whose method is safe or not, at an endpoint of which
+    /// too little is known or not.
+    ///
+    /// The chance is at least [`LEAST`]: without any hope of a second answer, what is noise later
+    /// on could not be told from a difference.
+    #[must_use]
+    pub fn of(noise: Noise, is_safe: bool, is_learning: bool) -> Self {
+        match noise {
+            Noise::Learn(_) if is_safe && is_learning => Self::Always,
+            Noise::Learn(share) if is_safe => Self::Chance(share.fraction().clamp(LEAST, 1.0)),
+            Noise::Learn(_) | Noise::Off => Self::Never,
+        }
+    }
+
+    /// Whether a pair that was drawn so can be evidence.
+    pub(crate) fn is_sound(self) -> bool {
+        match self {
+            Self::Never | Self::Always => true,
+            Self::Chance(share) => (LEAST..=1.0).contains(&share),
+        }
+    }
+}
+
+/// Smallest chance of a second request.
+pub const LEAST: f64 = 0.001;
 
 /// Compared pairs of an endpoint, by how the second request was decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -219,6 +247,17 @@ mod tests {
             pairs.count(draw, asked);
             tally.count(draw, asked, nth % 7 == 0, asked && nth % 11 == 0);
         }
+    }
+
+    #[test]
+    fn draws_follow_the_configuration() {
+        let learn = |parts| Noise::Learn(gnomon_config::model::Share(parts));
+        assert_eq!(Draw::of(learn(20_000), true, true), Draw::Always);
+        assert_eq!(Draw::of(learn(20_000), true, false), Draw::Chance(0.2));
+        assert_eq!(Draw::of(learn(0), true, false), Draw::Chance(LEAST));
+        assert_eq!(Draw::of(learn(20_000), false, true), Draw::Never);
+        assert_eq!(Draw::of(Noise::Off, true, true), Draw::Never);
+        assert!(!Draw::Chance(0.0).is_sound() && !Draw::Chance(f64::NAN).is_sound());
     }
 
     #[test]

@@ -68,10 +68,13 @@ impl Endpoint {
     }
 
     /// From now on noise can be learnt; what was counted without would be held against it.
-    fn see(&mut self) {
+    fn see(&mut self, revision: u64) {
         self.pairs.see();
         self.any.see();
-        self.paths.values_mut().for_each(|path| path.tally.see());
+        for path in self.paths.values_mut() {
+            path.tally.see();
+            path.revision = revision;
+        }
     }
 }
 
@@ -128,7 +131,9 @@ impl Book {
         self.report = None;
         let key = self.fold(pair.endpoint);
         self.totals.endpoints_over += u64::from(*key != *pair.endpoint);
-        self.settle(pair.draw);
+        if pair.draw.is_sound() {
+            self.settle(pair.draw, revision);
+        }
         self.endpoints.entry(key.clone()).or_default();
         self.count(&key, pair, revision);
         if !pair.found.is_empty() {
@@ -138,17 +143,19 @@ impl Book {
     }
 
     /// If another share holds now, closes the pairs under the former one.
-    fn settle(&mut self, draw: Draw) {
+    fn settle(&mut self, draw: Draw, revision: u64) {
         let Draw::Chance(share) = draw else { return };
         if share.to_bits() == self.share.to_bits() {
             return;
         }
         for endpoint in self.endpoints.values_mut() {
-            let tallies = endpoint.paths.values_mut().map(|path| &mut path.tally);
-            tallies
-                .chain([&mut endpoint.any])
-                .for_each(|tally| tally.settle(&endpoint.pairs, self.share));
+            for path in endpoint.paths.values_mut() {
+                path.tally.settle(&endpoint.pairs, self.share);
+                path.revision = revision;
+            }
+            endpoint.any.settle(&endpoint.pairs, self.share);
             endpoint.pairs.settle(self.share);
+            endpoint.revision = revision;
         }
         self.share = share;
     }
@@ -192,11 +199,11 @@ impl Book {
             self.paths += 1;
             endpoint.open(path, mark_of(&self.marks, path), revision);
         }
-        if !is_evidence {
+        if !is_evidence || !pair.draw.is_sound() {
             return;
         }
         if pair.draw != Draw::Never && endpoint.pairs.blind > 0 {
-            endpoint.see();
+            endpoint.see(revision);
         }
         endpoint.pairs.count(pair.draw, asked);
         endpoint.any.count(pair.draw, asked, any.0, any.1);

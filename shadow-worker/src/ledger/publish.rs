@@ -26,6 +26,7 @@ impl Book {
         let report = Arc::new(ShadowReport {
             name: self.name.clone(),
             totals: self.totals.clone(),
+            share: self.share,
             endpoints,
             paths,
             findings,
@@ -93,6 +94,9 @@ impl Book {
     pub(super) fn restore(saved: ShadowReport, revision: u64) -> Self {
         let mut book = Self::new(&saved.name);
         book.totals = saved.totals;
+        if saved.share > 0.0 && saved.share <= 1.0 {
+            book.share = saved.share;
+        }
         book.marks = saved.marks;
         for one in saved.endpoints {
             let endpoint = Endpoint {
