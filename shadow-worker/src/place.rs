@@ -26,46 +26,40 @@ pub(crate) enum Relation {
 
 /// How `place` lies to the places that `steps` mean. An item without index fits every index.
 pub(crate) fn relation(steps: &[Step], place: &[At<'_>]) -> Relation {
-    // Steps that may come next, as in an automaton: patterns are short.
-    let mut states = vec![0];
-    close(steps, &mut states);
+    // A longer pattern than any document is deep is taken for its beginning: more is hidden.
+    let steps = &steps[..steps.len().min(STEPS_MAX)];
+    let end = 1_u128 << steps.len();
+    // Bit n: the first n steps fit so far, as in an automaton.
+    let mut states = closed(steps, 1);
     for at in place {
-        if states.contains(&steps.len()) {
+        if states & end != 0 {
             return Relation::Inside;
         }
-        let mut next = Vec::with_capacity(states.len());
-        for state in states {
-            let Some(step) = steps.get(state) else { continue };
+        let mut next = 0;
+        for (bit, step) in steps.iter().enumerate().filter(|(bit, _)| states >> bit & 1 == 1) {
             if *step == Step::Deep {
-                next.push(state);
+                next |= 1 << bit;
             } else if fits(step, *at) {
-                next.push(state + 1);
+                next |= 1 << (bit + 1);
             }
         }
-        close(steps, &mut next);
-        states = next;
+        states = closed(steps, next);
     }
-    if states.contains(&steps.len()) {
-        Relation::Inside
-    } else if states.is_empty() {
-        Relation::Apart
-    } else {
-        Relation::Above
+    match states {
+        0 => Relation::Apart,
+        states if states & end != 0 => Relation::Inside,
+        _ => Relation::Above,
     }
 }
 
-/// Adds the states that are reached without a step down.
-fn close(steps: &[Step], states: &mut Vec<usize>) {
-    let mut index = 0;
-    while index < states.len() {
-        let state = states[index];
-        if steps.get(state) == Some(&Step::Deep) {
-            states.push(state + 1);
+/// `states`, and those that are reached from them without a step down.
+fn closed(steps: &[Step], mut states: u128) -> u128 {
+    for (bit, step) in steps.iter().enumerate() {
+        if *step == Step::Deep && states >> bit & 1 == 1 {
+            states |= 1 << (bit + 1);
         }
-        index += 1;
     }
-    states.sort_unstable();
-    states.dedup();
+    states
 }
 
 fn fits(step: &Step, at: At<'_>) -> bool {
@@ -86,7 +80,7 @@ pub(crate) fn parse(text: &str) -> Option<Vec<Step>> {
     let mut rest = text.strip_prefix('$')?;
     let mut steps = Vec::new();
     while !rest.is_empty() {
-        if steps.len() > STEPS_MAX {
+        if steps.len() >= STEPS_MAX {
             return None;
         }
         rest = if let Some(after) = rest.strip_prefix("..") {
@@ -150,8 +144,8 @@ pub(crate) fn concrete(steps: &[Step]) -> Option<Vec<At<'_>>> {
         .collect()
 }
 
-/// Steps of a path: documents are not nested deeper.
-const STEPS_MAX: usize = 128;
+/// Steps of a path: documents are not nested deeper, and one bit more fits a `u128`.
+const STEPS_MAX: usize = 127;
 
 #[cfg(test)]
 mod tests {

@@ -222,6 +222,12 @@ fn scrub_message(message: &mut Message, secrets: &Secrets) {
     for word in &mut message.start {
         secrets.scrub(word, false);
     }
+    if secrets.overflowed() {
+        message.start[1].truncate(message.start[1].find('?').unwrap_or(message.start[1].len()));
+        for field in &mut message.fields {
+            (field.value, field.redacted) = (text::MASK.to_owned(), true);
+        }
+    }
     for field in &mut message.fields {
         let found = secrets.scrub(&mut field.value, false) | secrets.scrub(&mut field.name, false);
         field.redacted |= found;

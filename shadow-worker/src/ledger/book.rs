@@ -172,14 +172,10 @@ impl Book {
             Baseline::Unasked => pair.draw != Draw::Always,
             Baseline::Found(_) => true,
         };
-        let is_seen = |path: &&str| mark_of(&self.marks, path).is_none();
-        let any = (shadow.iter().any(&is_seen), noise.iter().any(&is_seen));
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
         endpoint.revision = revision;
         endpoint.compared += 1;
-        endpoint.different += u64::from(any.0);
         self.totals.compared += 1;
-        self.totals.different += u64::from(any.0);
         if let Some(why) = pair.uncomparable {
             endpoint.uncomparable += 1;
             *self.totals.uncomparable.entry(why.name().into()).or_default() += 1;
@@ -199,6 +195,13 @@ impl Book {
             self.paths += 1;
             endpoint.open(path, mark_of(&self.marks, path), revision);
         }
+        let is_seen = |path: &&str| match endpoint.paths.get(*path) {
+            Some(known) => known.mark.is_none(),
+            None => mark_of(&self.marks, path).is_none(),
+        };
+        let any = (shadow.iter().any(&is_seen), noise.iter().any(&is_seen));
+        endpoint.different += u64::from(any.0);
+        self.totals.different += u64::from(any.0);
         if !is_evidence || !pair.draw.is_sound() {
             return;
         }

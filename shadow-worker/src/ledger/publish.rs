@@ -83,7 +83,9 @@ impl Book {
             finding.rates = path.rates;
             finding.log_e = path.log_e;
             finding.plain_rule = path.plain_rule;
-            finding.mark = mark_of(&self.marks, &finding.path);
+            let endpoint = self.endpoints.get(&finding.endpoint);
+            let known = endpoint.and_then(|endpoint| endpoint.paths.get(&finding.path));
+            finding.mark = known.and_then(|path| path.mark.clone());
         }
         let mut findings: Vec<_> = self.findings.values().cloned().map(Arc::new).collect();
         findings.sort_by_key(|one| (one.verdict, Reverse(one.count), one.id.clone()));

@@ -58,6 +58,11 @@ impl Redactor {
         if kind.is_coded || kind.media.starts_with("multipart/") {
             return Form::Out;
         }
+        if bytes.len() > READ_MAX {
+            // What is secret in it may be repeated elsewhere, and we would not know.
+            secrets.overflow();
+            return Form::Out;
+        }
         let Some(text) = readable(bytes, draft.is_cut) else { return Form::Out };
         let is_json = ["json", "event-stream"].iter().any(|name| kind.media.contains(name))
             || text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[']);
@@ -216,6 +221,9 @@ fn readable(bytes: &[u8], is_cut: bool) -> Option<&str> {
     let is_control = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x1b);
     (!text.bytes().any(is_control)).then_some(text)
 }
+
+/// Bytes of a body that are looked into: the thread has more to do.
+pub(super) const READ_MAX: usize = 2 << 20;
 
 /// Bytes of a body that are kept: enough for most documents, and forty examples in 8 MB.
 pub(super) const KEPT_MAX: usize = 64 << 10;

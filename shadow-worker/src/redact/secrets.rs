@@ -128,6 +128,11 @@ impl Secrets {
         self.sorted.sort_by_key(|(form, _)| std::cmp::Reverse(form.len()));
     }
 
+    /// There is something that could not be looked into.
+    pub(super) const fn overflow(&mut self) {
+        self.overflow = true;
+    }
+
     /// Whether there were more than can be remembered: then nothing free of form may be kept.
     pub(super) const fn overflowed(&self) -> bool {
         self.overflow

@@ -170,6 +170,20 @@ fn a_secret_that_a_cut_goes_through_is_taken_out_as_well() {
 }
 
 #[test]
+fn of_what_is_too_much_to_look_into_nothing_is_kept() {
+    let request = exchange("GET / HTTP/1.1\r\nx-long: yes\r\n\r\n", "short");
+    let long = reply(OK, &format!("{}{SECRET}", "x".repeat(body::READ_MAX)));
+    let clean = gone(SECRET, &request, &long, &[difference("$.a", SECRET, "b")]);
+    assert_eq!(clean.request.body.encoding, Encoding::LeftOut);
+    let cookies: Vec<String> = (0..3000).map(|nth| format!("c{nth}=value-{nth}")).collect();
+    let head = format!(
+        "GET / HTTP/1.1\r\ncookie: {}; d={SECRET}\r\nx-echo: {SECRET}\r\n\r\n",
+        cookies.join("; ")
+    );
+    gone(SECRET, &exchange(&head, ""), &reply(OK, SECRET), &[difference("body", SECRET, "")]);
+}
+
+#[test]
 fn equal_secrets_look_equal_and_the_key_matters() {
     let one = StandIn::new(RedactStyle::Hash, &[1; 32]);
     let mut key = [1; 32];
