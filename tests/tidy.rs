@@ -57,7 +57,7 @@ fn crates_import_only_what_lies_below_them() {
             "proxy",
             &["gnomon-config", "gnomon-policy", "gnomon-shadow", "gnomon-sys", "gnomon-wire"],
         ),
-        ("shadow-worker", &["gnomon-config", "gnomon-wire"]),
+        ("shadow-worker", &["gnomon-config", "gnomon-policy", "gnomon-sys", "gnomon-wire"]),
         ("proxy/policy", &["gnomon-config", "gnomon-wire"]),
         ("tests", &["gnomon", "gnomon-config"]),
         ("bench/micro", &["gnomon-config", "gnomon-policy", "gnomon-wire"]),
@@ -91,9 +91,11 @@ fn the_runtime_stays_where_it_is() {
             continue;
         };
         let folder = manifest.parent().unwrap_or_else(|| Path::new(""));
-        for (name, homes) in
-            [("monoio", &["proxy", "proxy/sys"][..]), ("tokio", &["proxy"]), ("axum", &["proxy"])]
-        {
+        for (name, homes) in [
+            ("monoio", &["proxy", "proxy/sys", "shadow-worker"][..]),
+            ("tokio", &["proxy"]),
+            ("axum", &["proxy"]),
+        ] {
             if dependencies.contains_key(name)
                 && !homes.iter().any(|home| folder == Path::new(home))
             {
@@ -101,7 +103,7 @@ fn the_runtime_stays_where_it_is() {
             }
         }
     }
-    check("IO lives in the proxy", &wrong);
+    check("IO lives in the proxy and the shadow worker", &wrong);
 }
 
 #[test]
@@ -168,24 +170,14 @@ fn every_file_says_first_what_it_is_for() {
 #[test]
 fn no_file_is_longer_than_can_be_read_at_once() {
     const CEILING: usize = 600;
-    // These may only shrink: an entry is the file's length, and goes when it is below the ceiling.
-    let longer = [("config/src/fields/rows.rs", 623), ("config/src/model.rs", 635)];
     let mut wrong = Vec::new();
     for path in files(".rs") {
         let text = read(&path);
         let tests = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
         let length = text[..tests].lines().count();
-        let name = path.to_string_lossy();
-        let most =
-            longer.iter().find(|(listed, _)| *listed == name).map_or(CEILING, |&(_, most)| most);
-        if length > most {
-            wrong.push(format!("{name} has {length} lines, {most} are allowed"));
-        }
-    }
-    for (name, most) in longer {
-        let length = read(name).lines().count();
-        if length <= CEILING {
-            wrong.push(format!("{name} has {length} lines now: take it off the list ({most})"));
+        if length > CEILING {
+            let name = path.display();
+            wrong.push(format!("{name} has {length} lines, {CEILING} are allowed"));
         }
     }
     check("files are short", &wrong);
@@ -302,11 +294,17 @@ fn every_field_of_the_status_is_in_the_manual() {
         });
         names.collect::<Vec<_>>()
     };
-    let names: Vec<String> =
-        ["CoreStatus", "VersionStatus", "EndpointStatus", "LogStatus", "ShadowStatus"]
-            .into_iter()
-            .flat_map(fields)
-            .collect();
+    let names: Vec<String> = [
+        "CoreStatus",
+        "VersionStatus",
+        "EndpointStatus",
+        "LogStatus",
+        "ShadowStatus",
+        "StoreStatus",
+    ]
+    .into_iter()
+    .flat_map(fields)
+    .collect();
     assert!(names.len() > 30, "{names:?}");
     let Some(manual) = manual() else { return };
     let wrong: Vec<String> =

@@ -148,6 +148,7 @@ fn tables(config: &Config, routes: &[&Route]) -> BTreeSet<String> {
     let mut tables = BTreeSet::new();
     tables.extend(config.listeners.iter().map(|it| format!("listener.{}", it.name)));
     tables.extend(routes.iter().map(|it| format!("route.{}", it.name)));
+    tables.extend(config.shadows.iter().map(|it| format!("shadow.{}", it.name)));
     for upstream in &config.upstreams {
         let name = format!("upstream.{}", upstream.name);
         let versions = upstream.versions.iter();

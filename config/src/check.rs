@@ -7,13 +7,14 @@ mod listener;
 mod overlap;
 mod route;
 mod service;
+mod shadow;
 mod upstream;
 
 use std::{collections::HashMap, hash::Hash};
 
 use crate::{
     code, known,
-    model::{Config, Name, Upstream, UpstreamIx, VersionIx},
+    model::{Config, Name, Shadow, Upstream, UpstreamIx, VersionIx},
     names,
     problem::{Place, Problem, Severity, Wrong},
     read::{Reader, Scope},
@@ -37,12 +38,14 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
     let globals = route::Globals { timeouts: &timeouts, body_max: limits.body };
     let routes = route::all(&mut reader, &scope, &upstreams, &globals);
     overlap::check(&mut reader, &routes);
-    unused(&mut reader, &upstreams.declared, &routes);
+    let shadows = shadow::all(&mut reader, &scope, &upstreams);
+    unused(&mut reader, &upstreams.declared, &routes, &shadows);
 
     Config {
         listeners,
         upstreams: upstreams.declared.into_iter().map(|declared| declared.upstream).collect(),
         routes: routes.into_iter().map(|declared| declared.route).collect(),
+        shadows,
         log: service::log(&mut reader, &scope),
         access_log: service::access_log(&mut reader, &scope),
         runtime: service::runtime(&mut reader, &scope),
@@ -143,7 +146,12 @@ fn repeated<T: Eq + Hash + Clone>(
 }
 
 /// Warns of upstreams that no route leads to, and of having no route at all.
-fn unused(reader: &mut Reader<'_, '_>, upstreams: &[Declared], routes: &[route::DeclaredRoute]) {
+fn unused(
+    reader: &mut Reader<'_, '_>,
+    upstreams: &[Declared],
+    routes: &[route::DeclaredRoute],
+    shadows: &[Shadow],
+) {
     // With an error elsewhere, such as a mistyped table, this would only be noise.
     if reader.sources.problems.iter().any(|problem| problem.severity == Severity::Error) {
         return;
@@ -153,7 +161,8 @@ fn unused(reader: &mut Reader<'_, '_>, upstreams: &[Declared], routes: &[route::
         reader.tell(Problem::warning(code::NOTHING, Place::default(), message));
     }
     let mut used = vec![false; upstreams.len()];
-    for ix in routes.iter().filter_map(route::DeclaredRoute::upstream) {
+    let copied_to = shadows.iter().map(|shadow| shadow.to.0);
+    for ix in routes.iter().filter_map(route::DeclaredRoute::upstream).chain(copied_to) {
         used[usize::from(ix.0)] = true;
     }
     for (declared, used) in upstreams.iter().zip(used) {

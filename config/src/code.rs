@@ -25,7 +25,7 @@ codes! {
     SPLIT_NAME = "G012", "`split` gives a share to a version that its upstream does not have. Versions are the keys of [upstream.NAME.versions].";
     SPLIT_SUM = "G013", "The shares of `split` must add up to 100 percent. One version may be left out and takes the rest; if several are left out while a rest remains, gnomon cannot know which one is to have it.";
     NAME = "G014", "Listeners, upstreams, versions and routes are named with letters, digits, `_` and `-`, at most 64 of them. Names appear in metrics, logs, cookies and URLs of the admin API, where other characters would need quoting.";
-    REFERENCE = "G015", "A route sends requests to an upstream, or with `upstream@version` to a version, that does not exist.";
+    REFERENCE = "G015", "A route or a shadow names an upstream, or with `upstream@version` a version, that does not exist or cannot be meant.";
     MISSING = "G016", "A key that has no default is missing.";
     EXCLUSIVE = "G017", "Keys that exclude each other stand together, or none of them is there while one is needed. A route has exactly one of `to`, `redirect` and `respond`; its match has at most one of `path` and `path_regex`; a rewrite does one thing.";
     ADDRESS = "G018", "An address is \"IP:PORT\", \"[IPv6]:PORT\" or \"unix:/absolute/path\"; an endpoint may also be \"name:PORT\". The scheme is not part of it.";
@@ -51,6 +51,8 @@ codes! {
     TIMING = "G038", "Two times do not go together: a check that may take longer than the pause between two checks, or a request that may take less time than the wait for its reply. This is a warning.";
     SAME_ENDPOINT = "G039", "The same endpoint is listed twice in a version, which doubles its share of requests. This is a warning.";
     METHOD = "G040", "A method is an HTTP token. Methods are case-sensitive: `get` is not `GET`.";
+    JSON_PATH = "G041", "A JSON path names places in a document: `$` is the whole, `.name` or `['any name']` a field, `[3]` an item, `*` any, and `..` any number of steps down. `$.items[*].price` is every item's price, `$..token` every field `token` at any depth.";
+    SHADOW_WRITES = "G042", "A shadow's `match.method` names a method that changes things. The copy does at the shadow what the request does in production: an order is placed twice, a mail is sent twice. Only do this if the version under test has stores and partners of its own. This is a warning.";
 }
 
 /// The paragraph that explains a code such as `G012`.

@@ -1,5 +1,7 @@
 //! A configuration written down: every setting with the value that holds.
 
+mod shadow;
+
 use std::{fmt::Display, sync::Arc};
 
 use crate::model::{
@@ -45,6 +47,9 @@ pub(crate) fn with_routes<'c>(
     }
     for it in routes {
         out.within(&format!("route.{}", it.name), |out| route(out, it, config));
+    }
+    for it in &config.shadows {
+        out.within(&format!("shadow.{}", it.name), |out| shadow::write(out, it, config));
     }
     out.within("timeouts", |out| timeouts(out, &config.timeouts));
     out.within("limits", |out| limits(out, config));
@@ -170,11 +175,7 @@ fn upstream(out: &mut Writer, it: &Upstream) {
     for (version, share) in it.versions.iter().zip(&it.split) {
         out.plain(&format!("split.{}", version.name), show_percent(*share));
     }
-    match &it.host {
-        HostRule::Preserve => out.text("host", "preserve"),
-        HostRule::Endpoint => out.text("host", "endpoint"),
-        HostRule::Literal(host) => out.text("host", host),
-    }
+    out.text("host", host_rule(&it.host));
     for version in &it.versions {
         out.within(&format!("versions.{}", version.name), |out| {
             out.list("endpoints", version.endpoints.iter().map(endpoint));
@@ -212,6 +213,14 @@ fn upstream(out: &mut Writer, it: &Upstream) {
     });
 }
 
+fn host_rule(it: &HostRule) -> &str {
+    match it {
+        HostRule::Preserve => "preserve",
+        HostRule::Endpoint => "endpoint",
+        HostRule::Literal(host) => host,
+    }
+}
+
 fn sticky(out: &mut Writer, it: &Sticky) {
     match &it.mode {
         StickyMode::None => out.text("key", "none"),
@@ -247,13 +256,14 @@ const fn failure(it: &FailureKind) -> &'static str {
 }
 
 fn headers(out: &mut Writer, it: &Headers) {
-    let edits = |out: &mut Writer, edits: &Edits| {
-        out.pairs("set", &edits.set);
-        out.pairs("add", &edits.add);
-        out.texts("remove", edits.remove.iter());
-    };
     out.within("headers.request", |out| edits(out, &it.request));
     out.within("headers.response", |out| edits(out, &it.response));
+}
+
+fn edits(out: &mut Writer, it: &Edits) {
+    out.pairs("set", &it.set);
+    out.pairs("add", &it.add);
+    out.texts("remove", it.remove.iter());
 }
 
 fn route(out: &mut Writer, it: &Route, config: &Config) {
@@ -277,17 +287,7 @@ fn route(out: &mut Writer, it: &Route, config: &Config) {
     }
     out.plain("priority", it.priority);
     out.within("match", |out| matches(out, &it.matches));
-    match &it.rewrite {
-        Rewrite::Keep => {}
-        Rewrite::StripPrefix(prefix) => out.text("rewrite.strip_prefix", prefix),
-        Rewrite::AddPrefix(prefix) => out.text("rewrite.add_prefix", prefix),
-        Rewrite::ReplacePrefix(prefix) => out.text("rewrite.replace_prefix", prefix),
-        Rewrite::Path(path) => out.text("rewrite.path", path),
-        Rewrite::Regex(regex, with) => {
-            out.text("rewrite.path_regex", bare_pattern(regex));
-            out.text("rewrite.with", with);
-        }
-    }
+    rewrite(out, &it.rewrite);
     headers(out, &it.headers);
     let own = &it.timeouts;
     out.within("timeouts", |out| {
@@ -298,6 +298,20 @@ fn route(out: &mut Writer, it: &Route, config: &Config) {
         out.text("tunnel", show_duration(own.tunnel));
     });
     out.text("limits.body", show_size(it.body_max));
+}
+
+fn rewrite(out: &mut Writer, it: &Rewrite) {
+    match it {
+        Rewrite::Keep => {}
+        Rewrite::StripPrefix(prefix) => out.text("rewrite.strip_prefix", prefix),
+        Rewrite::AddPrefix(prefix) => out.text("rewrite.add_prefix", prefix),
+        Rewrite::ReplacePrefix(prefix) => out.text("rewrite.replace_prefix", prefix),
+        Rewrite::Path(path) => out.text("rewrite.path", path),
+        Rewrite::Regex(regex, with) => {
+            out.text("rewrite.path_regex", bare_pattern(regex));
+            out.text("rewrite.with", with);
+        }
+    }
 }
 
 /// The names of an upstream and of a version that is forced, if one is.
@@ -383,6 +397,7 @@ fn limits(out: &mut Writer, config: &Config) {
     out.plain("response_headers", it.response_headers);
     out.text("body", show_size(it.body));
     out.plain("requests_per_connection", it.requests_per_connection);
+    out.text("shadow", show_size(config.limits.shadow));
 }
 
 fn admin(out: &mut Writer, config: &Config) {

@@ -13,6 +13,13 @@ pub use rows::FIELDS;
 pub enum Kind {
     /// `true` or `false`.
     Bool,
+    /// A number, whole or not, from 0.
+    Number {
+        /// Largest.
+        max: u32,
+    },
+    /// `true`, `false`, or a text of this form.
+    BoolOr(&'static str),
     /// A whole number within bounds.
     Integer {
         /// Smallest.

@@ -10,8 +10,13 @@ use crate::{
 };
 
 /// Names that stand in for `*` in examples, by the table they are keys of.
-const EXAMPLES: &[(&str, &str)] =
-    &[("listener", "default"), ("upstream", "shop"), ("versions", "v1"), ("route", "shop")];
+const EXAMPLES: &[(&str, &str)] = &[
+    ("listener", "default"),
+    ("upstream", "shop"),
+    ("versions", "v1"),
+    ("route", "shop"),
+    ("shadow", "shop-v2"),
+];
 
 /// Where the remark behind a key begins.
 const REMARK_COLUMN: usize = 40;
@@ -156,6 +161,8 @@ fn kind_schema(kind: &Kind, path: &str) -> Json {
         Kind::Text | Kind::Form(_) => scalar(json!({ "type": "string" })),
         Kind::Choice { now, .. } => scalar(json!({ "enum": now })),
         Kind::IntegerOr(_) => scalar(json!({ "type": ["integer", "string"] })),
+        Kind::BoolOr(_) => scalar(json!({ "type": ["boolean", "string"] })),
+        Kind::Number { max } => scalar(json!({ "type": "number", "minimum": 0, "maximum": max })),
         Kind::Secret => json!({ "$ref": "#/definitions/file" }),
         Kind::Condition => condition_schema(),
         Kind::OneOrMany(inner) => {
@@ -270,6 +277,8 @@ fn takes(kind: &Kind) -> String {
         Kind::Form(form) => (*form).to_owned(),
         Kind::Choice { now, .. } => now.join(" | "),
         Kind::IntegerOr(form) => format!("number | {form}"),
+        Kind::BoolOr(form) => format!("bool | {form}"),
+        Kind::Number { max } => format!("number, 0 to {max}"),
         Kind::Secret => "{ file = … } only".to_owned(),
         Kind::Condition => "condition".to_owned(),
         Kind::OneOrMany(inner) => format!("one or a list of: {}", takes(inner)),

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 
 use crate::{
     code,
-    model::{Bind, Endpoint, HostPattern, HostRule, Key, PathPattern, Piece, Regex},
+    json_path::JsonPath,
+    model::{ArrayRule, Bind, Endpoint, HostPattern, HostRule, Key, PathPattern, Piece, Regex},
     problem::Wrong,
 };
 
@@ -302,6 +303,26 @@ pub(crate) fn cookie_name(text: &str) -> Result<Arc<str>, Wrong> {
 fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// A pattern of places in JSON documents.
+pub(crate) fn json_path(text: &str) -> Result<JsonPath, Wrong> {
+    JsonPath::parse(text).map_err(|bad| {
+        Wrong::new(code::JSON_PATH, format!("`{text}` is not a JSON path"))
+            .label(format!("{}, at byte {}", bad.what, bad.at))
+            .help("a path looks like $.items[*].price or $..token".to_owned())
+    })
+}
+
+/// How the arrays at a place are compared.
+pub(crate) fn array_rule(text: &str) -> Result<ArrayRule, Wrong> {
+    match text.split_once(' ') {
+        None if text == "ordered" => Ok(ArrayRule::Ordered),
+        None if text == "set" => Ok(ArrayRule::Set),
+        Some(("by", field)) if !field.trim().is_empty() => Ok(ArrayRule::By(field.trim().into())),
+        _ => Err(Wrong::new(code::VALUE, format!("`{text}` is no way to compare arrays"))
+            .label("expected ordered, set or \"by FIELD\"")),
+    }
 }
 
 /// What picks a request's user apart.

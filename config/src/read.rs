@@ -158,6 +158,25 @@ impl Reader<'_, '_> {
         T::try_from(number).ok()
     }
 
+    /// A number, whole or not, from 0 to the row's bound.
+    pub(crate) fn number(&mut self, scope: &Scope<'_>, key: &str) -> f64 {
+        self.defaulted(scope, key, |reader, field, node| {
+            let node = reader.resolve(field, node)?;
+            let text = node.as_number().or_else(|| node.as_text().cloned());
+            let Some(number) = text.and_then(|text| text.parse::<f64>().ok()) else {
+                return reader.mistyped(field, &node, "a number");
+            };
+            let max = if let Kind::Number { max } = field.kind { f64::from(max) } else { 0.0 };
+            if !(0.0..=max).contains(&number) {
+                let message = format!("`{}` is out of range", field.key());
+                let problem = Problem::error(code::RANGE, node.place, message);
+                reader.tell(problem.label(format!("between 0 and {max}")));
+                return None;
+            }
+            Some(number)
+        })
+    }
+
     pub(crate) fn duration(&mut self, scope: &Scope<'_>, key: &str) -> Duration {
         self.defaulted(scope, key, Self::as_duration)
     }

@@ -139,6 +139,37 @@ fn scaled(number: &str, scale: u128) -> Option<u128> {
     Some(u128::from(whole) * scale + fraction * scale / 10_u128.pow(digits))
 }
 
+/// Reads a duration as the file has it: `250ms`, `1h30m`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_duration(text: &str) -> Result<Duration, String> {
+    duration(text).map_err(told)
+}
+
+/// Reads a size in bytes as the file has it: `16KiB`, `1MB`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_size(text: &str) -> Result<u64, String> {
+    size(text).map_err(told)
+}
+
+/// Reads a share as the file has it: `10%`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_share(text: &str) -> Result<Share, String> {
+    share(text).map_err(told)
+}
+
+fn told(wrong: Wrong) -> String {
+    match wrong.help {
+        Some(help) => format!("{}; {help}", wrong.message),
+        None => wrong.message,
+    }
+}
+
 /// A duration as one would write it in the file: `1h30m`, `250ms`, `0s`.
 #[must_use]
 pub fn show_duration(duration: Duration) -> String {

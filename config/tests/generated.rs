@@ -54,11 +54,20 @@ fn every_example_of_the_reference_is_understood() {
     for field in FIELDS.iter().filter(|field| !field.is_table() && field.effect != Effect::Later) {
         let (Preset::Commented(example) | Preset::Shown(example) | Preset::Default(example)) =
             field.preset;
-        let sets = [
-            ("upstream.shop.versions.v2.endpoints".to_owned(), "[]".to_owned()),
-            ("upstream.shop.split.v1".to_owned(), "100".to_owned()),
-            (generate::concrete(field.path), example.to_owned()),
+        let set = |path: &str, value: &str| (path.to_owned(), value.to_owned());
+        let mut sets = vec![
+            set("upstream.shop.versions.v2.endpoints", "[]"),
+            set("upstream.shop.split.v1", "100"),
         ];
+        if field.path.starts_with("shadow.") {
+            sets.extend([("from", "shop@v1"), ("to", "shop@v2")].into_iter().filter_map(
+                |(key, value)| {
+                    let path = format!("shadow.shop-v2.{key}");
+                    (path != generate::concrete(field.path)).then(|| (path, value.to_owned()))
+                },
+            ));
+        }
+        sets.push((generate::concrete(field.path), example.to_owned()));
         let problems = match load(&path, &Options { sets: &sets, ..Options::default() }) {
             Ok(loaded) => loaded.warnings,
             Err(problems) => problems,

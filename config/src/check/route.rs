@@ -81,7 +81,7 @@ fn respond(status: u16, body: &str) -> Action {
     Action::Respond { status, body: shared(body), headers: Vec::new() }
 }
 
-fn matches(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Match {
+pub(super) fn matches(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Match {
     reader.not_empty(scope, &["host", "method", "client"]);
     let path = reader.form(scope, "path", names::path_pattern);
     let regex = regex(reader, scope, "path_regex", Anchor::Both);
@@ -103,7 +103,7 @@ fn matches(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Match {
     }
 }
 
-fn distinct<T: PartialEq>(placed: Vec<Placed<T>>) -> Vec<T> {
+pub(super) fn distinct<T: PartialEq>(placed: Vec<Placed<T>>) -> Vec<T> {
     let mut all = Vec::new();
     for value in values(placed) {
         if !all.contains(&value) {
@@ -283,7 +283,7 @@ fn response(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Option<Action> {
     Some(Action::Respond { status, body: shared(&body), headers })
 }
 
-fn rewrite(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Rewrite {
+pub(super) fn rewrite(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Rewrite {
     let entries = scope.table.map_or(&[][..], |table| table.entries.as_slice());
     let acts: Vec<&Entry> = entries.iter().filter(|entry| entry.key != "with").collect();
     exclusive(reader, &acts);
@@ -340,7 +340,12 @@ fn groups(reader: &mut Reader<'_, '_>, regex: &Regex, with: &Placed<Arc<str>>) {
 }
 
 /// Whether the rewrite can do what it says to what the route matches.
-fn fits(reader: &mut Reader<'_, '_>, scope: &Scope<'_>, path: &PathPattern, rewrite: &Rewrite) {
+pub(super) fn fits(
+    reader: &mut Reader<'_, '_>,
+    scope: &Scope<'_>,
+    path: &PathPattern,
+    rewrite: &Rewrite,
+) {
     let rewriting = scope.child("rewrite");
     match (rewrite, path) {
         (Rewrite::ReplacePrefix(_), PathPattern::Prefix(_) | PathPattern::Any)
@@ -382,7 +387,7 @@ pub(super) fn headers(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Headers
     }
 }
 
-fn edits(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Edits {
+pub(super) fn edits(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Edits {
     Edits {
         remove: distinct(reader.forms(scope, "remove", names::edited_field)),
         set: fields(reader, scope, "set"),

@@ -76,6 +76,7 @@ pub(super) fn limits(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Limits {
         response_header_bytes: reader.size(&scope, "response_header_bytes"),
         response_headers: reader.integer(&scope, "response_headers"),
         body: reader.size(&scope, "body"),
+        shadow: reader.size(&scope, "shadow"),
         requests_per_connection: reader.integer(&scope, "requests_per_connection"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Headers, HostRule, Key, Match, Name, Rewrite, Share, UpstreamIx, VersionIx};
+use super::{Edits, HostRule, Key, Match, Name, Rewrite, Share, UpstreamIx, VersionIx};
 use crate::json_path::JsonPath;
 
 /// Copies of requests for a version under test.
@@ -38,9 +38,9 @@ pub struct Shadow {
     pub host: HostRule,
     /// Fields that carry credentials, in lower case, taken out of every copy.
     pub without: Vec<Arc<str>>,
-    /// Edits of the copies alone; only those of requests are used.
-    pub headers: Headers,
-    /// Change of the copies' target.
+    /// Edits of the copies alone.
+    pub edits: Edits,
+    /// Change of the copies' target, in the place of the route's.
     pub rewrite: Rewrite,
     /// How replies are compared.
     pub compare: Compare,
@@ -81,6 +81,22 @@ pub struct Compare {
     pub latency: bool,
 }
 
+impl Default for Compare {
+    /// As a shadow that says nothing of it.
+    fn default() -> Self {
+        Self {
+            status: true,
+            headers: vec!["content-type".into()],
+            body: BodyMode::Auto,
+            max: 256 << 10,
+            ignore: Vec::new(),
+            tolerance: 0.0,
+            arrays: Vec::new(),
+            latency: true,
+        }
+    }
+}
+
 /// As what a body is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyMode {
@@ -118,6 +134,20 @@ pub struct Redact {
     pub json: Vec<JsonPath>,
     /// What takes their place.
     pub style: RedactStyle,
+}
+
+impl Default for Redact {
+    /// As a shadow that says nothing of it.
+    fn default() -> Self {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).into()).collect();
+        let paths = ["$..password", "$..token"];
+        Self {
+            headers: texts(&["authorization", "cookie", "set-cookie", "proxy-authorization"]),
+            query: texts(&["token", "password"]),
+            json: paths.iter().filter_map(|path| JsonPath::parse(path).ok()).collect(),
+            style: RedactStyle::Hash,
+        }
+    }
 }
 
 /// What takes the place of a secret.

@@ -191,10 +191,12 @@ pub(crate) fn config(upstreams: Vec<Upstream>, routes: Vec<Route>) -> Config {
         response_headers: 0,
         body: 0,
         requests_per_connection: 0,
+        shadow: 0,
     };
     let admin =
         Admin { socket: PathBuf::new(), mode: 0, group: None, listen: None, read_only: false };
     Config {
+        shadows: Vec::new(),
         listeners: vec![],
         upstreams,
         routes,

@@ -1,0 +1,192 @@
+//! What is not about traffic: deadlines, limits, admin, logs, threads, state.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use super::Share;
+
+/// Deadlines. Zero means none, where the field says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To receive a request's head, from its first byte.
+    pub header: Duration,
+    /// Between two reads of a body, either way, and for a write to make progress.
+    pub body: Duration,
+    /// Between two requests of a connection.
+    pub idle: Duration,
+    /// To connect to an origin.
+    pub connect: Duration,
+    /// From the end of the request's head to the reply's first byte; zero is none.
+    pub response: Duration,
+    /// The whole exchange; zero is none.
+    pub request: Duration,
+    /// Between two reads of an upgraded connection, both ways.
+    pub tunnel: Duration,
+    /// How long connections may finish after a stop.
+    pub drain: Duration,
+    /// How long a stop stays unready but accepting, so that balancers notice.
+    pub grace: Duration,
+}
+
+/// Global limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Client connections over all cores; 0 derives it from the file-descriptor limit.
+    pub connections: u32,
+    /// Bytes of a request's head.
+    pub header_bytes: u32,
+    /// Bytes of a request line.
+    pub request_line_bytes: u32,
+    /// Fields of a request's head.
+    pub headers: u16,
+    /// Bytes of a reply's head.
+    pub response_header_bytes: u32,
+    /// Fields of a reply's head.
+    pub response_headers: u16,
+    /// Largest request body in bytes; 0 is unlimited.
+    pub body: u64,
+    /// Requests on one client connection before it is closed; 0 is unlimited.
+    pub requests_per_connection: u32,
+    /// Bytes that copies for shadows may hold, over all cores.
+    pub shadow: u64,
+}
+
+/// The admin API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Path of the unix socket. Needs a restart to change.
+    pub socket: PathBuf,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its group, if set.
+    pub group: Option<Arc<str>>,
+    /// A loopback address that answers too, if set.
+    pub listen: Option<SocketAddr>,
+    /// Whether only reading is allowed.
+    pub read_only: bool,
+}
+
+/// Our own log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: Level,
+    /// How a line looks.
+    pub format: LogFormat,
+    /// Where lines go.
+    pub to: Sink,
+}
+
+/// Severity of a line in our own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How a line of our own log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// For eyes.
+    Text,
+    /// One object a line.
+    Json,
+    /// `key=value`.
+    Logfmt,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file, opened for appending and again at SIGUSR1.
+    File(PathBuf),
+}
+
+/// The access log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    /// How a line looks; [`AccessFormat::Off`] writes none.
+    pub format: AccessFormat,
+    /// Where lines go.
+    pub to: Sink,
+    /// Share of exchanges that are written.
+    pub sample: Share,
+    /// Written whatever the sample says: replies of 500 and above.
+    pub always_5xx: bool,
+    /// Written whatever the sample says: exchanges that took at least `slow`.
+    pub always_slow: bool,
+    /// What slow means.
+    pub slow: Duration,
+    /// Query parameters whose values are replaced by `<redacted>`.
+    pub redact_query: Vec<Arc<str>>,
+}
+
+/// How a line of the access log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// No access log.
+    Off,
+    /// One object a line, our names.
+    Json,
+    /// One object a line, Elastic Common Schema names.
+    Ecs,
+    /// `key=value`.
+    Logfmt,
+    /// NCSA common.
+    Common,
+    /// NCSA combined.
+    Combined,
+}
+
+/// Threads and rings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// Which cores to run on.
+    pub cores: Cores,
+    /// Whether workers are pinned.
+    pub pin: bool,
+    /// Submission queue entries of each ring, a power of two.
+    pub entries: u32,
+    /// How the kernel is asked for IO.
+    pub driver: Driver,
+}
+
+/// Which cores to run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cores {
+    /// All that affinity mask and cgroup quota allow, one fewer when there are four or more.
+    Auto,
+    /// One per physical core of those.
+    Physical,
+    /// So many of those.
+    Count(usize),
+    /// These.
+    List(Vec<usize>),
+}
+
+/// How the kernel is asked for IO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// `io_uring` where the kernel allows it, else epoll.
+    Auto,
+    /// `io_uring` or refuse to start.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+/// Where state is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The directory.
+    pub dir: PathBuf,
+}
