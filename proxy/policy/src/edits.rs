@@ -2,7 +2,7 @@
 
 use std::{error, fmt};
 
-use gnomon_config::model::{self, Config, Headers, Name, Route};
+use gnomon_config::model::{self, Config, Headers, Name, Route, UpstreamIx, VersionIx};
 use gnomon_wire::{Edits, edits::EditFault};
 
 use crate::plan::{Plan, RouteIx};
@@ -66,8 +66,11 @@ impl EditTable {
     }
 
     pub(crate) fn of(&self, plan: &Plan) -> [&Both; 2] {
-        let versions = &self.versions[usize::from(plan.upstream.0)];
-        [self.of_route(plan.route), &versions[usize::from(plan.version.0)]]
+        [self.of_route(plan.route), self.of_version(plan.upstream, plan.version)]
+    }
+
+    pub(crate) fn of_version(&self, upstream: UpstreamIx, version: VersionIx) -> &Both {
+        &self.versions[usize::from(upstream.0)][usize::from(version.0)]
     }
 
     pub(crate) fn of_route(&self, route: RouteIx) -> &Both {
@@ -79,7 +82,7 @@ fn both(owner: &Name, headers: &Headers) -> Result<Both, BadEdit> {
     Ok(Both { request: one(owner, &headers.request)?, response: one(owner, &headers.response)? })
 }
 
-fn one(owner: &Name, wanted: &model::Edits) -> Result<Edits, BadEdit> {
+pub(crate) fn one(owner: &Name, wanted: &model::Edits) -> Result<Edits, BadEdit> {
     let mut edits = Edits::default();
     let bad = |field: &Name| {
         let (owner, field) = (owner.clone(), field.clone());

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | a worker, once a request | which route, version, arm | [`table`] |
 //! | a worker, once an attempt | which endpoint | [`balance`] |
+//! | a worker, once a request | who gets a copy of it | [`shadow`] |
 //! | a worker, after a failure | may it be tried again, and by whom | [`retry`], [`Table::fallback`] |
 //! | a worker, while writing the head | what the origin is asked for, where a redirect leads | [`rewrite`] |
 //! | a worker, once a reply | which cell of the histogram | [`golden`] |
@@ -27,6 +28,7 @@ mod matcher;
 pub mod plan;
 pub mod retry;
 pub mod rewrite;
+pub mod shadow;
 pub mod split;
 pub mod sticky;
 pub mod table;
@@ -34,6 +36,7 @@ pub mod table;
 pub use edits::BadEdit;
 pub use luck::Luck;
 pub use plan::{Assignment, MintedId, Plan, RouteIx};
+pub use shadow::Targets;
 pub use split::SplitState;
 pub use table::{Availability, Decision, Table};
 

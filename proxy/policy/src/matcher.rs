@@ -14,7 +14,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr};
 
-use gnomon_config::model::{Condition, HostPattern, Match, PathPattern, Route};
+use gnomon_config::model::{self, Condition, HostPattern, Match, PathPattern, Route};
 use gnomon_wire::Request;
 use regex::bytes::Regex;
 
@@ -180,15 +180,7 @@ impl Matcher {
 
     /// Whether the path matches, for what the place alone does not say.
     pub(crate) fn path_holds(&self, matches: &Match, ix: RouteIx, path: &[u8]) -> bool {
-        match &matches.path {
-            PathPattern::Any => true,
-            PathPattern::Exact(exact) => exact.as_bytes() == path,
-            PathPattern::Prefix(prefix) => below_prefix(path, trim(prefix).as_bytes()),
-            PathPattern::Regex(regex) => {
-                let anchored = self.regexes.get(ix.0 as usize).and_then(Option::as_ref);
-                anchored.unwrap_or(&regex.0).is_match(path)
-            }
-        }
+        path_fits(&matches.path, self.regexes.get(ix.0 as usize).and_then(Option::as_ref), path)
     }
 
     /// The most specific class that holds `host`.
@@ -233,6 +225,16 @@ impl Matcher {
             }
         }
         (longest, hash)
+    }
+}
+
+/// Whether a path is as the pattern says; of a regular expression, as the anchored one says.
+pub(crate) fn path_fits(pattern: &PathPattern, anchored: Option<&Regex>, path: &[u8]) -> bool {
+    match pattern {
+        PathPattern::Any => true,
+        PathPattern::Exact(exact) => exact.as_bytes() == path,
+        PathPattern::Prefix(prefix) => below_prefix(path, trim(prefix).as_bytes()),
+        PathPattern::Regex(regex) => anchored.unwrap_or(&regex.0).is_match(path),
     }
 }
 
@@ -355,8 +357,7 @@ pub(crate) fn trim(prefix: &str) -> &str {
 
 /// The path pattern anchored on both sides. Anchoring twice is harmless; not at all would open
 /// every route whose pattern occurs somewhere in a path.
-fn anchored(route: &Route) -> Option<Regex> {
-    let PathPattern::Regex(regex) = &route.matches.path else { return None };
+pub(crate) fn anchored(regex: &model::Regex) -> Option<Regex> {
     Regex::new(&format!("^(?:{})$", regex.0.as_str())).ok()
 }
 
@@ -467,7 +468,10 @@ impl Draft {
             at_prefix: Index::build(at_prefix, hash),
             at_regex,
             entries: filed.iter().map(|&(_, entry)| entry).collect(),
-            regexes: routes.iter().map(anchored).collect(),
+            regexes: routes
+                .iter()
+                .map(|route| route.matches.path.regex().and_then(anchored))
+                .collect(),
             priorities_differ: routes.iter().any(|route| route.priority != priority),
         }
     }

@@ -3,7 +3,7 @@
 //! Whatever the parts say, nothing below can end a line or a field: controls, spaces and what
 //! is not ASCII are percent-encoded on their way out, and a target always begins with `/`.
 
-use gnomon_config::model::{PathPattern, Piece, Rewrite, Route};
+use gnomon_config::model::{PathPattern, Piece, Rewrite, Route, Shadow};
 use gnomon_wire::Request;
 
 use crate::matcher::trim;
@@ -21,11 +21,34 @@ pub enum Target {
 ///
 /// A prefix that the path does not have, by whole segments, is left alone; so is the target `*`.
 pub fn rewrite_target(route: &Route, request: Request<'_>, out: &mut Vec<u8>) -> Target {
+    rewrite_by(&route.rewrite, &route.matches.path, request, out)
+}
+
+/// The same for the copy of a request that `route` has matched, which a shadow may rewrite in the
+/// place of the route.
+pub fn rewrite_copy(
+    shadow: &Shadow,
+    route: &Route,
+    request: Request<'_>,
+    out: &mut Vec<u8>,
+) -> Target {
+    if matches!(shadow.rewrite, Rewrite::Keep) {
+        return rewrite_target(route, request, out);
+    }
+    rewrite_by(&shadow.rewrite, &shadow.matches.path, request, out)
+}
+
+fn rewrite_by(
+    rewrite: &Rewrite,
+    matched: &PathPattern,
+    request: Request<'_>,
+    out: &mut Vec<u8>,
+) -> Target {
     let path = request.path();
     if path.first() != Some(&b'/') {
         return Target::Kept;
     }
-    if write_path(route, path, out).is_none() {
+    if write_path(rewrite, matched, path, out).is_none() {
         return Target::Kept;
     }
     write_query(request, IN_TARGET, out);
@@ -61,15 +84,20 @@ fn write_query(request: Request<'_>, unsafe_too: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends the new path; `None`, and nothing written, if it is to stay.
-fn write_path(route: &Route, path: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    match &route.rewrite {
+fn write_path(
+    rewrite: &Rewrite,
+    matched: &PathPattern,
+    path: &[u8],
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    match rewrite {
         Rewrite::Keep => return None,
         Rewrite::StripPrefix(prefix) => {
             write_rooted(&[after_prefix(path, trim(prefix))?], out);
         }
         Rewrite::AddPrefix(prefix) => write_rooted(&[trim(prefix).as_bytes(), path], out),
         Rewrite::ReplacePrefix(new) => {
-            let PathPattern::Prefix(old) = &route.matches.path else { return None };
+            let PathPattern::Prefix(old) = matched else { return None };
             let rest = after_prefix(path, trim(old))?;
             write_rooted(&[trim(new).as_bytes(), rest], out);
         }

@@ -47,6 +47,12 @@ impl Hasher {
         Self::derive(b"gnomon balance 1", &upstream.name, &upstream.sticky.secret.0)
     }
 
+    /// The hash that picks the users whose requests are copied for a shadow. Not a wire format.
+    #[must_use]
+    pub fn shadow(name: &str) -> Self {
+        Self::derive(b"gnomon shadow 1", name, b"")
+    }
+
     /// 64 bits for `input`.
     #[must_use]
     pub fn hash(&self, input: &[u8]) -> u64 {

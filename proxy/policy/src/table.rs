@@ -11,6 +11,7 @@ use crate::{
     luck::Luck,
     matcher::Matcher,
     plan::{Assignment, Plan, RouteIx},
+    shadow::{Considered, ShadowTable, Targets},
     split::{Layout, SplitState},
     sticky::{self, Channel},
 };
@@ -25,6 +26,7 @@ pub struct Table {
     /// One per route.
     steps: Box<[Step]>,
     edits: EditTable,
+    shadows: ShadowTable,
 }
 
 /// An [`Action`], as little of it as deciding needs: of ten thousand routes, the processor keeps
@@ -62,6 +64,27 @@ pub enum Decision {
     Unavailable(Plan),
 }
 
+impl Decision {
+    /// Where the request goes, if it goes on.
+    #[must_use]
+    pub const fn plan(&self) -> Option<Plan> {
+        match self {
+            Self::Forward(plan) | Self::Unavailable(plan) => Some(*plan),
+            Self::Redirect(_) | Self::Respond(_) | Self::NoRoute => None,
+        }
+    }
+
+    /// The route that matches.
+    #[must_use]
+    pub const fn route(&self) -> Option<RouteIx> {
+        match self {
+            Self::Forward(plan) | Self::Unavailable(plan) => Some(plan.route),
+            Self::Redirect(route) | Self::Respond(route) => Some(*route),
+            Self::NoRoute => None,
+        }
+    }
+}
+
 impl Table {
     /// Compiles the routes, and cuts every upstream's line by `splits`, one per upstream in their
     /// order. Where one is missing or does not fit, the configured split holds.
@@ -75,7 +98,8 @@ impl Table {
             upstreams.map(|(index, upstream)| Assigner::new(upstream, splits.get(index))).collect();
         let steps = config.routes.iter().map(|route| Step::of(&route.action)).collect();
         let edits = EditTable::new(&config)?;
-        Ok(Self { config, matcher, assigners, steps, edits })
+        let shadows = ShadowTable::new(&config)?;
+        Ok(Self { config, matcher, assigners, steps, edits, shadows })
     }
 
     /// What the table was compiled from.
@@ -151,6 +175,40 @@ impl Table {
     #[must_use]
     pub fn response_edits(&self, plan: &Plan) -> [&Edits; 2] {
         self.edits.of(plan).map(|edits| &edits.response)
+    }
+
+    /// The shadows that may want a copy of the requests of a plan's version: nearly always none.
+    #[must_use]
+    pub fn shadows_of(&self, plan: &Plan) -> Targets {
+        self.shadows.of(plan)
+    }
+
+    /// Which shadows get a copy of a request that goes where `plan` says.
+    #[must_use]
+    pub fn consider(
+        &self,
+        plan: &Plan,
+        request: Request<'_>,
+        client: IpAddr,
+        luck: &mut Luck,
+    ) -> Considered {
+        self.shadows.consider(&self.config.shadows, plan, request, client, luck)
+    }
+
+    /// What the configuration changes of a copy's head: by the route, by the version it goes to,
+    /// then by the shadow.
+    #[must_use]
+    pub fn copy_edits(&self, shadow: usize, route: RouteIx) -> [&Edits; 3] {
+        let (upstream, version) = self.config.shadows[shadow].to;
+        let version = self.edits.of_version(upstream, version);
+        [&self.edits.of_route(route).request, &version.request, self.shadows.copy_edits(shadow)]
+    }
+
+    /// The same for a request that goes to the primary's version once more.
+    #[must_use]
+    pub fn again_edits(&self, shadow: usize, plan: &Plan) -> [&Edits; 3] {
+        let [route, version] = self.request_edits(plan);
+        [route, version, self.shadows.again_edits(shadow)]
     }
 
     /// What a route changes of the replies that are made here.

@@ -1,6 +1,6 @@
 //! Which cores this process may use, and running on one of them.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 /// The cores that the affinity mask allows, ascending.
 #[must_use]
@@ -53,6 +53,13 @@ fn siblings(core: usize) -> String {
 #[must_use]
 pub fn pin_to(core: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: core })
+}
+
+/// Time that the calling thread has worked since it began.
+#[must_use]
+pub fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Puts the calling thread behind others by this nice value, 19 being the last; best effort.

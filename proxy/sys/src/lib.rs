@@ -6,6 +6,7 @@
 //! | [`memory`] calls C functions of the allocator and the kernel | there are no others | they ask for nothing |
 //! | [`socket::shut_down`], [`socket::peek`] borrow a raw descriptor | monoio's streams lend only raw descriptors | the caller's socket outlives the call |
 
+pub mod address;
 pub mod affinity;
 pub mod duplex;
 pub mod limits;
