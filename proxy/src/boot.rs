@@ -18,20 +18,24 @@ use gnomon_config::{
     Loaded, Problems,
     model::{Bind, Cores, Name, Runtime},
 };
-use gnomon_shadow::{exchange::Exchange, lanes};
+use gnomon_shadow::{counts::Account, lanes, run::Desk};
 use gnomon_sys::{affinity, limits};
 
 pub use crate::control::{Report, Stop};
 use crate::{
     access,
     cells::CoreCells,
+    clock,
     control::{
         self, Control, Parts,
         api::{Done, Kind, Refused, Status},
-        listeners, logs, reload, resolve,
+        listeners, logs,
+        memory::Memory,
+        reload, resolve,
         state::State,
     },
     log::OwnLog,
+    runtime,
     snapshot::{Phase, Publisher},
     worker,
 };
@@ -86,12 +90,22 @@ pub fn start(options: Options) -> Result<Running, Refused> {
     });
     let config = state.config.clone();
     let logs = Arc::new(logs::Desk::new(config.access_log.clone()));
-    let shadow = Arc::new(gnomon_shadow::run::Desk::default());
-    let started = start_workers(&shared, &places, &config.runtime).and_then(|workers| {
-        let threads = Threads::start(workers.rings, workers.outlets, &logs, &shadow)?;
-        Ok((workers.drivers, workers.lanes, threads))
+    let bell = |error| Refused::new(Kind::Machine, format!("the shadow thread's bell: {error}"));
+    let (desk, ear) = Desk::new().map_err(bell)?;
+    let shadow = Arc::new(desk);
+    let memory = Arc::new(Memory::new(&config.state.dir));
+    let started = start_workers(&shared, &places, &config.runtime, &shadow).and_then(|workers| {
+        let shadower = Shadower {
+            cores: workers.shadowed,
+            ear,
+            desk: shadow.clone(),
+            runtime: config.runtime.clone(),
+            cpu: places.spare(),
+        };
+        let threads = Threads::start(workers.rings, shadower, &logs, &memory)?;
+        Ok((workers.drivers, threads))
     });
-    let (drivers, lanes, threads) = started.inspect_err(|_| {
+    let (drivers, threads) = started.inspect_err(|_| {
         // Cores that did start give up their listeners.
         (state.phase, state.listeners) = (Phase::Closing, Vec::new());
         state.publish(&shared.publisher);
@@ -104,6 +118,7 @@ pub fn start(options: Options) -> Result<Running, Refused> {
         logs,
         own_log: log,
         shadow,
+        memory,
         drivers,
         admin_address: tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()),
     }));
@@ -120,7 +135,7 @@ pub fn start(options: Options) -> Result<Running, Refused> {
         }
     })?;
     files.keep();
-    Ok(Running { control, handle, thread: Some(thread), _lanes: lanes })
+    Ok(Running { control, handle, thread: Some(thread) })
 }
 
 /// All that may fail for want of rights or of room, done.
@@ -182,7 +197,6 @@ pub struct Running {
     control: Arc<Control>,
     handle: tokio::runtime::Handle,
     thread: Option<JoinHandle<Report>>,
-    _lanes: Vec<lanes::Lane<Exchange>>,
 }
 
 impl fmt::Debug for Running {
@@ -294,6 +308,12 @@ impl Places {
         self.cores.len()
     }
 
+    /// A core that no worker is pinned to, if there is one.
+    fn spare(&self) -> Option<usize> {
+        let allowed = affinity::allowed_cores();
+        allowed.into_iter().rev().find(|core| !self.cores.contains(core)).filter(|_| self.pinned)
+    }
+
     fn cpu(&self, index: usize) -> Option<usize> {
         self.cores.get(index).copied().filter(|_| self.pinned)
     }
@@ -335,8 +355,8 @@ fn choose_cores(
 struct Workers {
     drivers: Vec<String>,
     rings: Vec<rtrb::Consumer<u8>>,
-    lanes: Vec<lanes::Lane<Exchange>>,
-    outlets: Vec<lanes::Outlet<Exchange>>,
+    /// The shadow thread's end of each core.
+    shadowed: Vec<gnomon_shadow::run::Core>,
 }
 
 /// Starts every worker and waits until each has said how it asks the kernel for IO.
@@ -344,18 +364,18 @@ fn start_workers(
     shared: &Arc<Shared>,
     places: &Places,
     runtime: &Runtime,
+    shadow: &Arc<Desk>,
 ) -> Result<Workers, Refused> {
     let count = places.count();
-    let mut workers =
-        Workers { drivers: Vec::new(), rings: Vec::new(), lanes: Vec::new(), outlets: Vec::new() };
+    let mut workers = Workers { drivers: Vec::new(), rings: Vec::new(), shadowed: Vec::new() };
     let mut reports = Vec::new();
     for index in 0..count {
         let (log, ring) = rtrb::RingBuffer::new(access::RING_BYTES);
         let (lane, outlet) = lanes::lane(lanes::PLACES);
         let (report, reported) = crossbeam_channel::bounded(1);
         workers.rings.push(ring);
-        workers.lanes.push(lane);
-        workers.outlets.push(outlet);
+        let account = Arc::new(Account { core: index, ..Account::default() });
+        workers.shadowed.push(gnomon_shadow::run::Core { outlet, account: account.clone() });
         reports.push(reported);
         let setup = worker::Setup {
             index,
@@ -363,6 +383,9 @@ fn start_workers(
             shared: shared.clone(),
             log,
             runtime: runtime.clone(),
+            lane,
+            account,
+            shadow: shadow.clone(),
             seed: seed()?,
             report,
         };
@@ -388,39 +411,59 @@ fn start_workers(
 /// The threads that end with the proxy.
 struct Threads {
     desk: Arc<logs::Desk>,
-    shadow: Arc<gnomon_shadow::run::Desk>,
+    shadow: Arc<Desk>,
+    memory: Arc<Memory>,
     log: JoinHandle<()>,
     shadows: JoinHandle<()>,
+    store: JoinHandle<()>,
 }
 
 impl Threads {
     fn start(
         mut rings: Vec<rtrb::Consumer<u8>>,
-        outlets: Vec<lanes::Outlet<Exchange>>,
+        shadower: Shadower,
         desk: &Arc<logs::Desk>,
-        shadow: &Arc<gnomon_shadow::run::Desk>,
+        memory: &Arc<Memory>,
     ) -> Result<Self, Refused> {
         let log = spawn("gnomon-log", {
             let desk = desk.clone();
             move || logs::run(&mut rings, &desk)
         })?;
-        let shadows = spawn("gnomon-shadow", {
-            let shadow = shadow.clone();
-            move || run_shadow(&outlets, &shadow)
+        let shadow = shadower.desk.clone();
+        let seed = seed()?;
+        let shadows = spawn("gnomon-shadow", move || shadower.run(seed))?;
+        let store = spawn("gnomon-store", {
+            let (memory, shadow) = (memory.clone(), shadow.clone());
+            move || memory.keep(&shadow)
         })?;
-        Ok(Self { desk: desk.clone(), shadow: shadow.clone(), log, shadows })
+        let (desk, memory) = (desk.clone(), memory.clone());
+        Ok(Self { desk, shadow, memory, log, shadows, store })
     }
 
     /// Has them finish and waits for it.
     fn end(self) {
         self.desk.end();
-        self.shadow.ending.store(true, Relaxed);
-        for thread in [self.log, self.shadows] {
-            thread.thread().unpark();
-            if thread.join().is_err() {
-                tracing::error!("a thread has panicked; please report this as a bug");
-            }
-        }
+        self.shadow.end();
+        join(self.log);
+        join(self.shadows);
+        // Last, as it writes what the shadow thread has published in the end.
+        self.memory.end();
+        join(self.store);
+    }
+}
+
+/// Waits for a thread to end, but not for one that is stuck: the process ends all the same.
+fn join(thread: JoinHandle<()>) {
+    let begun = clock::now();
+    while !thread.is_finished() && begun.elapsed() < PATIENCE_TO_END {
+        thread.thread().unpark();
+        thread::park_timeout(LOOK);
+    }
+    if !thread.is_finished() {
+        let name = thread.thread().name().unwrap_or_default();
+        tracing::warn!(name, "a thread does not end and is left behind");
+    } else if thread.join().is_err() {
+        tracing::error!("a thread has panicked; please report this as a bug");
     }
 }
 
@@ -429,18 +472,45 @@ const CONTROL_NICE: i32 = 5;
 
 /// The last of all: a copy must never slow a client.
 const SHADOW_NICE: i32 = 19;
+/// On a core that no worker has: behind control and the log, which live there as well.
+const APART_NICE: i32 = 10;
 
 /// The shadow's thread: begun anew after a panic, which no client ever sees.
-fn run_shadow(outlets: &[lanes::Outlet<Exchange>], desk: &gnomon_shadow::run::Desk) {
-    affinity::lower_priority(SHADOW_NICE);
-    while !desk.ending.load(Relaxed) {
-        let body = std::panic::AssertUnwindSafe(|| gnomon_shadow::run::run(outlets, desk));
-        if std::panic::catch_unwind(body).is_err() {
-            desk.restarts.fetch_add(1, Relaxed);
-            tracing::error!("the shadow's thread has panicked and is begun anew");
-            // Not at once: what panics at its first step must not turn into a busy loop.
+struct Shadower {
+    cores: Vec<gnomon_shadow::run::Core>,
+    ear: std::os::unix::net::UnixStream,
+    desk: Arc<Desk>,
+    runtime: Runtime,
+    cpu: Option<usize>,
+}
+
+impl Shadower {
+    fn run(self, seed: [u8; 32]) {
+        // Elsewhere it works as well, but only behind everybody else.
+        let is_apart = self.cpu.is_some_and(affinity::pin_to);
+        affinity::lower_priority(if is_apart { APART_NICE } else { SHADOW_NICE });
+        while !self.desk.is_ending() {
+            let body = std::panic::AssertUnwindSafe(|| self.serve(seed));
+            match std::panic::catch_unwind(body) {
+                Ok(Ok(())) => return,
+                Ok(Err(why)) => tracing::error!(why, "the shadow's thread cannot run"),
+                Err(_) => {
+                    tracing::error!("the shadow's thread has panicked and is begun anew");
+                }
+            }
+            self.desk.restarts.fetch_add(1, Relaxed);
+            // Not at once: what fails at its first step must not turn into a busy loop.
             thread::park_timeout(REST);
         }
+    }
+
+    fn serve(&self, seed: [u8; 32]) -> Result<(), String> {
+        let engine = runtime::build(&self.runtime)?;
+        // Never dropped: tasks that are still suspended hold operations the kernel may complete.
+        let mut runtime = std::mem::ManuallyDrop::new(engine.runtime);
+        let clock = gnomon_shadow::Clock { now: clock::now, wall: clock::wall };
+        let serving = gnomon_shadow::run::run(&self.cores, &self.ear, &self.desk, clock, seed);
+        runtime.block_on(serving).map_err(|error| error.to_string())
     }
 }
 
@@ -464,7 +534,7 @@ fn spawn<T: Send + 'static>(
     })
 }
 
-fn seed() -> Result<[u8; 32], Refused> {
+pub(crate) fn seed() -> Result<[u8; 32], Refused> {
     let mut seed = [0; 32];
     let read = std::fs::File::open(Path::new("/dev/urandom"))
         .and_then(|mut file| io::Read::read_exact(&mut file, &mut seed));
@@ -510,6 +580,10 @@ fn announce(state: &State, places: &Places, drivers: &[String], open_files: u64)
 const CORES_MAX: usize = 1024;
 /// How long a core may take to build its driver.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a thread may take to end: the store writes once more.
+const PATIENCE_TO_END: Duration = Duration::from_secs(5);
+/// Between two looks whether it has.
+const LOOK: Duration = Duration::from_millis(5);
 /// Between a panic of the shadow's thread and its next try.
 const REST: Duration = Duration::from_secs(1);
 

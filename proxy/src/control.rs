@@ -7,13 +7,17 @@ mod admin;
 pub mod api;
 pub mod ctl;
 mod doors;
+mod findings;
 mod format;
 mod health;
 pub(crate) mod listeners;
 pub(crate) mod logs;
+pub(crate) mod memory;
+mod record;
 mod registry;
 pub(crate) mod reload;
 pub(crate) mod resolve;
+pub(crate) mod shadows;
 mod signals;
 mod splits;
 pub(crate) mod state;
@@ -38,6 +42,7 @@ pub use stop::{Report, Stop};
 use self::{
     api::{Done, Refused},
     health::Checks,
+    memory::Memory,
     splits::Verb,
     state::State,
     watch::Watch,
@@ -61,6 +66,7 @@ pub(crate) struct Control {
     pub(crate) logs: Arc<logs::Desk>,
     own_log: Option<OwnLog>,
     pub(crate) shadow: Arc<gnomon_shadow::run::Desk>,
+    pub(crate) memory: Arc<Memory>,
     /// What each core said about its driver.
     drivers: Vec<String>,
     started: Moment,
@@ -76,6 +82,7 @@ pub(crate) struct Parts {
     pub(crate) logs: Arc<logs::Desk>,
     pub(crate) own_log: Option<OwnLog>,
     pub(crate) shadow: Arc<gnomon_shadow::run::Desk>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) drivers: Vec<String>,
     pub(crate) admin_address: Option<SocketAddr>,
 }
@@ -93,6 +100,7 @@ impl Control {
             logs: parts.logs,
             own_log: parts.own_log,
             shadow: parts.shadow,
+            memory: parts.memory,
             drivers: parts.drivers,
             started: clock::now(),
             admin_address: parts.admin_address,
@@ -117,6 +125,9 @@ impl Control {
             Signals::Handled => self.listen_to_signals(),
             Signals::Ignored => {}
         }
+        // Reading what earlier shadows have learnt keeps nobody else waiting, a stop neither.
+        let control = self.clone();
+        tokio::spawn(async move { control.follow_shadows().await });
         let mut stop = self.stop.subscribe();
         // The sender lives in `self`: this ends only once a stop was asked for.
         let _ = stop.wait_for(|stop| *stop > Stop::No).await;

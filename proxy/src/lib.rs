@@ -24,5 +24,6 @@ mod demo;
 mod failure;
 pub mod log;
 mod patience;
+mod runtime;
 pub mod snapshot;
 mod worker;

@@ -8,7 +8,6 @@ use std::{
     net::SocketAddr,
     ops::Range,
     os::fd::OwnedFd,
-    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -17,6 +16,8 @@ use std::{
 
 use gnomon_config::{Config, model::Listener};
 use gnomon_policy::table::{Availability, Table};
+use gnomon_shadow::terms::Terms;
+pub use gnomon_sys::address::Address;
 
 use crate::{
     cells::{EndpointCells, VersionCells},
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub first_version: Vec<usize>,
     /// Endpoints of all versions, flat; a version's are adjacent.
     pub endpoints: Vec<EndpointView>,
+    /// Who gets copies of what; absent without shadows.
+    pub shadows: Option<Arc<Terms>>,
 }
 
 /// A bound listener.
@@ -98,15 +101,6 @@ pub struct EndpointView {
     pub available: bool,
     /// Its counters, one block per core.
     pub cells: Vec<Arc<EndpointCells>>,
-}
-
-/// Where an endpoint is: resolved, ready to connect to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Address {
-    /// Over TCP.
-    Tcp(SocketAddr),
-    /// Over a unix socket.
-    Unix(PathBuf),
 }
 
 /// Where the current snapshot is kept.

@@ -17,7 +17,7 @@ mod outgoing;
 mod readahead;
 mod record;
 mod relay;
-mod runtime;
+mod tap;
 mod tick;
 mod tunnel;
 mod upload;
@@ -29,8 +29,9 @@ use std::{
     sync::Arc,
 };
 
-use gnomon_config::model;
+use gnomon_config::model::{self, Share};
 use gnomon_policy::Luck;
+use gnomon_shadow::{counts::Account, exchange::Message, lanes::Lane};
 use gnomon_sys::affinity;
 use gnomon_wire::{RequestHead, ResponseHead};
 
@@ -38,7 +39,7 @@ use self::{
     accept::Door, buffers::Buffers, date::Date, deadline::Deadlines, identity::Identities,
     view::View,
 };
-use crate::{access::Recorder, boot::Shared, cells::CoreCells};
+use crate::{access::Recorder, boot::Shared, cells::CoreCells, runtime};
 
 /// What a worker is given at its start.
 pub(crate) struct Setup {
@@ -50,6 +51,12 @@ pub(crate) struct Setup {
     pub(crate) shared: Arc<Shared>,
     /// Its end of the access log's ring.
     pub(crate) log: rtrb::Producer<u8>,
+    /// Its end of the lane to the shadow thread.
+    pub(crate) lane: Lane<Message>,
+    /// What it and the shadow thread hold for each other.
+    pub(crate) account: Arc<Account>,
+    /// The shadow thread's desk.
+    pub(crate) shadow: Arc<gnomon_shadow::run::Desk>,
     /// Threads and rings.
     pub(crate) runtime: model::Runtime,
     /// Seed of its luck; logged by whoever chose it.
@@ -114,6 +121,15 @@ pub(crate) struct Worker {
     identities: Identities,
     date: Date,
     log: RefCell<Recorder>,
+    lane: Rc<Lane<Message>>,
+    account: Arc<Account>,
+    shadow: Arc<gnomon_shadow::run::Desk>,
+    /// Number of the next exchange that is copied.
+    ticket: Cell<u64>,
+    /// Bytes that open taps hold.
+    tapped: Cell<u64>,
+    /// How much of the latest while this core has worked.
+    busy: Cell<Share>,
 }
 
 /// Room for one exchange's parsed heads, used again and again.
@@ -131,7 +147,7 @@ impl Worker {
         let cells = Arc::clone(&setup.shared.cores[setup.index]);
         let snapshot = setup.shared.publisher.current();
         let generation = snapshot.generation;
-        let view = View::of(snapshot, setup.index, &cells, None);
+        let view = View::of(snapshot, (setup.index, &setup.account), &cells, None);
         cells.generation.set(generation);
         let mut luck = Luck::from_seed(setup.seed);
         Rc::new(Self {
@@ -150,6 +166,12 @@ impl Worker {
             turn: Cell::new(setup.index),
             date: Date::new(),
             log: RefCell::new(Recorder::new(setup.log)),
+            lane: Rc::new(setup.lane),
+            account: setup.account,
+            shadow: setup.shadow,
+            ticket: Cell::new(0),
+            tapped: Cell::new(0),
+            busy: Cell::new(Share::NONE),
             shared: setup.shared,
             cells,
         })
@@ -172,7 +194,8 @@ impl Worker {
         let snapshot = self.shared.publisher.current();
         let generation = snapshot.generation;
         let before = self.view();
-        let view = Rc::new(View::of(snapshot, self.index, &self.cells, Some(&before)));
+        let view =
+            Rc::new(View::of(snapshot, (self.index, &self.account), &self.cells, Some(&before)));
         for origin in &before.origins {
             if !view.origins.iter().any(|kept| Rc::ptr_eq(kept, origin)) {
                 origin.retire();
@@ -215,6 +238,12 @@ impl Worker {
         for origin in &self.view().origins {
             origin.reap(now, all);
         }
+    }
+
+    fn next_ticket(&self) -> u64 {
+        let ticket = self.ticket.get();
+        self.ticket.set(ticket + 1);
+        ticket
     }
 
     fn rent_heads(&self) -> Box<Heads> {

@@ -151,23 +151,36 @@ impl Bundle {
     /// # Errors
     /// If the request is not one that can be sent, or its body was not kept in full.
     pub fn request_bytes(&self, host: &str) -> Result<Vec<u8>, Flaw> {
-        self.request.check()?;
+        self.request.to_bytes(host, &[])
+    }
+}
+
+impl Request {
+    /// The request, to be sent to `host` once more: HTTP/1.1, with a content length. Fields and
+    /// query parameters of which something was taken out are left out, those that belong to one
+    /// connection, and those that `more` says otherwise: names and values, added behind.
+    ///
+    /// # Errors
+    /// If the request is not one that can be sent, or its body was not kept in full.
+    pub fn to_bytes(&self, host: &str, more: &[(String, String)]) -> Result<Vec<u8>, Flaw> {
+        self.check()?;
         if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Flaw::Host);
         }
-        let body = self.request.body.bytes()?;
-        let mut out = format!(
-            "{} {} HTTP/1.1\r\nhost: {host}\r\n",
-            self.request.method,
-            sendable(&self.request.target)
-        );
-        for field in &self.request.fields {
+        let body = self.body.bytes()?;
+        let mut out =
+            format!("{} {} HTTP/1.1\r\nhost: {host}\r\n", self.method, sendable(&self.target));
+        let is_said = |name: &str| more.iter().any(|(said, _)| said.eq_ignore_ascii_case(name));
+        for field in &self.fields {
             let name = field.name.to_ascii_lowercase();
-            if !field.redacted && !CONNECTIONS_OWN.contains(&name.as_str()) {
+            if !field.redacted && !is_said(&name) && !CONNECTIONS_OWN.contains(&name.as_str()) {
                 out.push_str(&format!("{}: {}\r\n", field.name, field.value));
             }
         }
-        if !body.is_empty() || !matches!(self.request.method.as_str(), "GET" | "HEAD") {
+        for (name, value) in more {
+            out.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !body.is_empty() || !matches!(self.method.as_str(), "GET" | "HEAD") {
             out.push_str(&format!("content-length: {}\r\n", body.len()));
         }
         out.push_str("\r\n");
@@ -175,11 +188,16 @@ impl Bundle {
         out.extend_from_slice(&body);
         Ok(out)
     }
-}
 
-impl Request {
+    /// The first value of a field, unless something was taken out of it.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let is_it = |field: &&Field| !field.redacted && field.name.eq_ignore_ascii_case(name);
+        self.fields.iter().find(is_it).map(|field| field.value.as_str())
+    }
+
     /// What is handed in goes to a server: nothing in it may end a line or a token early.
-    fn check(&self) -> Result<(), Flaw> {
+    pub(crate) fn check(&self) -> Result<(), Flaw> {
         if !is_token(&self.method) {
             return Err(Flaw::Method);
         }
@@ -200,7 +218,10 @@ impl Request {
 
 impl Content {
     /// The body as bytes.
-    fn bytes(&self) -> Result<Vec<u8>, Flaw> {
+    ///
+    /// # Errors
+    /// If not all of it was kept, or its data are not what they should be.
+    pub fn bytes(&self) -> Result<Vec<u8>, Flaw> {
         if self.cut {
             return Err(Flaw::Incomplete);
         }

@@ -11,7 +11,7 @@
 mod align;
 mod bytes;
 mod content;
-mod decode;
+pub(crate) mod decode;
 mod differences;
 mod headers;
 mod json;
@@ -33,6 +33,7 @@ use self::{
 };
 use crate::difference::{Body, Difference, Kind, Uncomparable};
 
+pub(crate) use decode::decode_as;
 pub use differences::{DIFFERENCES_MAX, PATH_BYTES_MAX, PATHS_MAX};
 
 /// One of two replies.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// One unequal thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -40,6 +42,26 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Missing,
+        Self::Extra,
+        Self::Type,
+        Self::Value,
+        Self::Order,
+        Self::Length,
+        Self::Content,
+    ];
+
+    /// Which question it bears on.
+    #[must_use]
+    pub const fn aspect(self) -> Aspect {
+        match self {
+            Self::Missing | Self::Extra | Self::Type => Aspect::Structure,
+            Self::Value | Self::Order | Self::Length | Self::Content => Aspect::Value,
+        }
+    }
+
     /// As the other side would call it.
     #[must_use]
     pub const fn mirrored(self) -> Self {
@@ -62,6 +84,44 @@ impl Kind {
             Self::Length => "length",
             Self::Content => "content",
         }
+    }
+}
+
+/// The two questions about a place. A value that is never twice the same says nothing of whether it
+/// is there at all, so each is answered by itself.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Aspect {
+    /// What is there.
+    #[default]
+    Value,
+    /// Whether anything is there, and of which type.
+    Structure,
+}
+
+impl Aspect {
+    /// That of a difference whose kind has this name.
+    #[must_use]
+    pub fn of(kind: &str) -> Self {
+        let known = Kind::ALL.into_iter().find(|known| known.name() == kind);
+        known.map_or(Self::Value, Kind::aspect)
+    }
+
+    /// Its name, as stored and shown; empty for the usual one.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Value => "",
+            Self::Structure => "structure",
+        }
+    }
+
+    /// Whether it is the usual one, which is not shown.
+    #[must_use]
+    pub const fn is_value(&self) -> bool {
+        matches!(self, Self::Value)
     }
 }
 
@@ -102,6 +162,10 @@ pub enum Uncomparable {
 }
 
 impl Uncomparable {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::TooLong, Self::Coding, Self::Undecodable, Self::NotJson, Self::TooComplex];
+
     /// Its name, as counted and shown.
     #[must_use]
     pub const fn name(self) -> &'static str {

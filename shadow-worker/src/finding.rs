@@ -26,11 +26,11 @@ pub struct Finding {
     pub first_seen: u64,
     /// When it was last seen, likewise.
     pub last_seen: u64,
-    /// How often the path differs, in whatever way.
+    /// How often the path differs in this aspect: in any kind that bears on it.
     pub rates: Rates,
-    /// Natural logarithm of the evidence that the path differs by more than noise.
+    /// Natural logarithm of the evidence that it does so by more than noise.
     pub log_e: f64,
-    /// What a rule without a notion of chance would say of the path.
+    /// What a rule without a notion of chance would say of it.
     pub plain_rule: bool,
     /// What is thought of it.
     pub verdict: Verdict,

@@ -14,7 +14,7 @@ use crate::{
     difference::{Difference, Uncomparable},
     endpoint,
     evidence::LEARNING,
-    exchange::{Exchange, Reply},
+    exchange::{Asked, Reply},
     finding::MarkKind,
     redact::Redactor,
     report::{Report, ShadowReport},
@@ -38,12 +38,14 @@ pub struct Pair<'a> {
     /// Method and path without identifiers: [`endpoint::key`].
     pub endpoint: &'a str,
     /// What was asked.
-    pub request: &'a Exchange,
+    pub request: &'a Asked,
     /// What the primary answered.
     pub primary: &'a Reply,
     /// What the shadow answered.
     pub shadow: &'a Reply,
-    /// What differs between the two.
+    /// What the primary's version answered the second time, if it did.
+    pub second: Option<&'a Reply>,
+    /// What differs between the first two.
     pub found: &'a [Difference],
     /// How it was decided whether to ask the primary's version a second time. It must not depend
     /// on any answer.
@@ -161,6 +163,11 @@ impl Ledger {
 
     fn open(&mut self, name: &str, keep: gnomon_config::model::Keep, redactor: Redactor) {
         self.revision += 1;
+        self.book(name).open(keep, redactor);
+    }
+
+    /// The book of this shadow; a new one if there is none.
+    fn book(&mut self, name: &str) -> &mut Book {
         let index = self.index(name).unwrap_or_else(|| {
             if self.books.len() >= SHADOWS_MAX
                 && let Some(gone) = self.books.iter().position(|book| !book.is_open())
@@ -170,7 +177,7 @@ impl Ledger {
             self.books.push(Book::new(name));
             self.books.len() - 1
         });
-        self.books[index].open(keep, redactor);
+        &mut self.books[index]
     }
 
     /// Whether the primary's version is to be asked again each time, because too little is known
@@ -181,12 +188,12 @@ impl Ledger {
         book.is_none_or(|book| book.first_pairs(endpoint) < LEARNING)
     }
 
-    /// Counts a pair of replies of this shadow.
+    /// Counts a pair of replies of this shadow. After a reload a core may know of it earlier than
+    /// we do.
     pub fn record(&mut self, shadow: &str, pair: &Pair<'_>) {
-        if let Some(index) = self.index(shadow) {
-            self.revision += 1;
-            self.books[index].record(pair, self.revision);
-        }
+        self.revision += 1;
+        let revision = self.revision;
+        self.book(shadow).record(pair, revision);
     }
 
     /// Does what a person says to this shadow.

@@ -2,7 +2,7 @@
 //!
 //! Everything else asks [`relation`], so that one function decides.
 
-use gnomon_config::json_path::Step;
+use gnomon_config::json_path::{JsonPath, Step};
 
 /// A step of a concrete place: a field's name, or an item of an array, whichever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,58 +75,9 @@ fn fits(step: &Step, at: At<'_>) -> bool {
     }
 }
 
-/// The steps of a path such as `$.a["b c"].items[*].d` or `$..token`; none if it is not one.
+/// The steps of a path such as `$.a['b c'].items[*].d` or `$..token`; none if it is not one.
 pub(crate) fn parse(text: &str) -> Option<Vec<Step>> {
-    let mut rest = text.strip_prefix('$')?;
-    let mut steps = Vec::new();
-    while !rest.is_empty() {
-        if steps.len() >= STEPS_MAX {
-            return None;
-        }
-        rest = if let Some(after) = rest.strip_prefix("..") {
-            steps.push(Step::Deep);
-            if after.starts_with('[') { after } else { field(after, &mut steps)? }
-        } else if let Some(after) = rest.strip_prefix('.') {
-            field(after, &mut steps)?
-        } else {
-            bracket(rest.strip_prefix('[')?, &mut steps)?
-        };
-    }
-    (steps.last() != Some(&Step::Deep)).then_some(steps)
-}
-
-fn field<'a>(text: &'a str, steps: &mut Vec<Step>) -> Option<&'a str> {
-    let end = text.find(['.', '[']).unwrap_or(text.len());
-    let (name, rest) = text.split_at(end);
-    match name {
-        "" => return None,
-        "*" => steps.push(Step::AnyField),
-        name => steps.push(Step::Field(name.into())),
-    }
-    Some(rest)
-}
-
-fn bracket<'a>(text: &'a str, steps: &mut Vec<Step>) -> Option<&'a str> {
-    if let Some(rest) = text.strip_prefix("*]") {
-        steps.push(Step::AnyIndex);
-        return Some(rest);
-    }
-    let quote = text.chars().next().filter(|first| matches!(first, '"' | '\''));
-    let Some(quote) = quote else {
-        let (index, rest) = text.split_once(']')?;
-        steps.push(Step::Index(index.parse().ok()?));
-        return Some(rest);
-    };
-    let mut name = String::new();
-    let mut chars = text[1..].char_indices();
-    while let Some((at, char)) = chars.next() {
-        if char == quote {
-            steps.push(Step::Field(name.into()));
-            return text[1 + at + 1..].strip_prefix(']');
-        }
-        name.push(if char == '\\' { chars.next()?.1 } else { char });
-    }
-    None
+    Some(JsonPath::parse(text).ok()?.steps().to_vec())
 }
 
 /// `steps` of a concrete path, as a place. None if it holds wildcards other than `[*]`.

@@ -19,12 +19,13 @@ use serde_json::Value;
 use crate::{
     bundle::{Answer, Content, Encoding, Field, Request, Unequal},
     difference::{Difference, VALUE_MAX},
-    exchange::{Exchange, Reply},
+    exchange::{Asked, Reply},
     place::{self, At, Relation},
     text,
 };
 use body::Draft;
-use secrets::{Secrets, StandIn};
+pub(crate) use secrets::Secrets;
+use secrets::StandIn;
 
 /// Knows what is secret and what takes its place.
 #[derive(Clone, Debug)]
@@ -33,13 +34,15 @@ pub struct Redactor {
     query: Vec<Box<str>>,
     places: Vec<Box<[Step]>>,
     stand_in: StandIn,
+    /// Bytes of a body that are kept.
+    kept: usize,
 }
 
 /// An exchange and its replies, as they came.
 #[derive(Clone, Copy, Debug)]
 pub struct Raw<'a> {
     /// What was asked.
-    pub request: &'a Exchange,
+    pub request: &'a Asked,
     /// What the primary answered.
     pub primary: &'a Reply,
     /// What the shadow answered.
@@ -70,24 +73,54 @@ impl Redactor {
             query: rules.query.iter().map(|name| (**name).into()).collect(),
             places: rules.json.iter().map(|path| path.steps().into()).collect(),
             stand_in: StandIn::new(rules.style, &key),
+            kept: body::KEPT_MAX,
         }
+    }
+
+    /// Keeps all of a body that it looks into.
+    #[must_use]
+    pub const fn keeping_all(mut self) -> Self {
+        // What takes the place of a secret may be longer than it.
+        self.kept = 2 * body::READ_MAX;
+        self
+    }
+
+    /// What is secret in an exchange and the replies to it, to look for it elsewhere.
+    pub(crate) fn secrets<'a>(
+        &self,
+        request: &Asked,
+        replies: impl Iterator<Item = &'a Reply>,
+    ) -> Secrets {
+        let mut secrets = Secrets::default();
+        self.asked(request, &mut secrets);
+        for reply in replies {
+            self.reply(reply, &mut secrets);
+        }
+        secrets.seal();
+        secrets
+    }
+
+    fn asked(&self, request: &Asked, secrets: &mut Secrets) -> Message {
+        let mut message = self.message(&request.head, secrets);
+        let length = request.body.len() as u64;
+        message.body = self.body(&message.kind, &request.body, length, secrets);
+        message
+    }
+
+    fn reply(&self, reply: &Reply, secrets: &mut Secrets) -> Message {
+        let mut message = self.message(&reply.head, secrets);
+        let body = &reply.body;
+        message.body = self.body(&message.kind, &body.bytes, body.length, secrets);
+        message
     }
 
     /// `raw` without its secrets.
     #[must_use]
     pub fn clean(&self, raw: &Raw<'_>) -> Clean {
         let mut secrets = Secrets::default();
-        let mut request = self.message(&raw.request.head, &mut secrets);
-        request.body = {
-            let length = raw.request.body.len() as u64;
-            self.body(&request.kind, &raw.request.body, length, &mut secrets)
-        };
-        let [mut primary, mut shadow] = [raw.primary, raw.shadow].map(|reply| {
-            let mut message = self.message(&reply.head, &mut secrets);
-            let body = &reply.body;
-            message.body = self.body(&message.kind, &body.bytes, body.length, &mut secrets);
-            message
-        });
+        let mut request = self.asked(raw.request, &mut secrets);
+        let [mut primary, mut shadow] =
+            [raw.primary, raw.shadow].map(|reply| self.reply(reply, &mut secrets));
         let mut differences: Vec<Unequal> =
             raw.found.iter().map(|one| self.difference(one, &mut secrets)).collect();
         secrets.seal();
@@ -119,7 +152,7 @@ impl Redactor {
     }
 
     fn content(&self, draft: Draft, secrets: &Secrets) -> Content {
-        let mut content = match draft.finish(secrets) {
+        let mut content = match draft.finish(secrets, self.kept) {
             Ok(content) if !secrets.overflowed() => return content,
             Ok(content) => content,
             Err(content) => content,
@@ -204,7 +237,8 @@ impl Redactor {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).into()).collect();
         let places = places.iter().map(|path| place::parse(path).unwrap().into()).collect();
         let stand_in = StandIn::new(style, &[7; 32]);
-        Self { fields: texts(fields), query: texts(query), places, stand_in }
+        let (fields, query) = (texts(fields), texts(query));
+        Self { fields, query, places, stand_in, kept: body::KEPT_MAX }
     }
 }
 

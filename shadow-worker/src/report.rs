@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    difference::Aspect,
     evidence::{Pace, Rates},
     finding::{Example, Finding, Mark, Verdict},
     tally::{Pairs, Tally},
@@ -32,7 +33,8 @@ pub struct ShadowReport {
     pub share: f64,
     /// By key.
     pub endpoints: Vec<EndpointReport>,
-    /// All paths that were compared, by endpoint and name. Those with noise are what was learnt.
+    /// All paths that were compared, by endpoint, name and aspect. Those with noise are what was
+    /// learnt.
     pub paths: Vec<PathReport>,
     /// Real ones first, then by how often they were seen.
     pub findings: Vec<Arc<Finding>>,
@@ -54,7 +56,8 @@ pub struct Totals {
     pub uncomparable: BTreeMap<Box<str>, u64>,
     /// Pairs of endpoints that are not told apart, because there are too many.
     pub endpoints_over: u64,
-    /// Differences at paths that are not counted, because there are too many.
+    /// Differences at paths that are not counted: because there are too many, or a secret is in
+    /// the path itself.
     pub paths_over: u64,
     /// Differences that belong to no finding, because there are too many.
     pub findings_over: u64,
@@ -100,6 +103,10 @@ pub struct PathReport {
     pub endpoint: Arc<str>,
     /// The path.
     pub path: Arc<str>,
+    /// Which of the two questions about it. Whether it is there at all has a report of its own,
+    /// once it was seen to differ.
+    #[serde(default, skip_serializing_if = "Aspect::is_value")]
+    pub aspect: Aspect,
     /// How often it differs.
     pub rates: Rates,
     /// Natural logarithm of the evidence that it differs by more than noise.

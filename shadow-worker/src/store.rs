@@ -95,7 +95,8 @@ impl Status {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn fail(&self, now: u64, what: &str) {
+    /// Something went wrong now.
+    pub fn fail(&self, now: u64, what: &str) {
         self.failures.fetch_add(1, Relaxed);
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some((now, what.into()));

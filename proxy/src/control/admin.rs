@@ -10,17 +10,22 @@ use std::{fmt, sync::Arc};
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{ConnectInfo, DefaultBodyLimit, Path, RawQuery, Request, State},
+    extract::{
+        ConnectInfo, DefaultBodyLimit, Path, Query, RawQuery, Request, State,
+        rejection::QueryRejection,
+    },
     http::{HeaderMap, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use gnomon_shadow::ledger::Command;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Control,
-    api::{ACTION_FIELD, Check, Done, Kind, Named, Refused},
+    api::{ACTION_FIELD, Check, Done, ForgetAsked, Kind, MarkAsked, Named, PageAsked, Refused},
+    record,
     splits::Verb,
     stop::Stop,
 };
@@ -55,7 +60,17 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/config", get(config))
         .route("/v1/diff", get(diff))
+        .route("/v1/shadows", get(shadows))
+        .route("/v1/shadows/{name}", get(shadow))
+        .route("/v1/shadows/{name}/findings", get(findings))
+        .route("/v1/shadows/{name}/noise", get(noise))
+        .route("/v1/shadows/{name}/mark", post(mark))
+        .route("/v1/shadows/{name}/forget", post(forget))
+        .route("/v1/findings/{id}", get(finding))
+        .route("/v1/examples/{id}", get(example))
         .route("/v1/reload", post(reload))
+        .route("/v1/record", post(record::begin))
+        .route("/v1/record/stop", post(record::stop))
         .route("/v1/stop", post(stop))
         .route("/v1/logs/reopen", post(reopen))
         .route("/v1/upstreams/{name}/weight", post(weight))
@@ -70,8 +85,9 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .with_state(control)
 }
 
-type Control_ = State<Arc<Control>>;
+pub(super) type Control_ = State<Arc<Control>>;
 type Peer_ = ConnectInfo<Peer>;
+type Page_ = Result<Query<PageAsked>, QueryRejection>;
 
 /// Refuses what a web page may have sent, and every action where only reading is allowed.
 async fn guard(
@@ -126,6 +142,74 @@ async fn config(State(control): Control_) -> Response {
 
 async fn diff(State(control): Control_) -> Response {
     answer(control.diff().await)
+}
+
+async fn shadows(State(control): Control_) -> Response {
+    Json(control.shadows()).into_response()
+}
+
+async fn shadow(State(control): Control_, Path(name): Path<String>) -> Response {
+    answer(control.shadow_report(&name))
+}
+
+async fn findings(State(control): Control_, Path(name): Path<String>, asked: Page_) -> Response {
+    answer(part(asked).and_then(|asked| control.findings(&name, &asked)))
+}
+
+async fn noise(State(control): Control_, Path(name): Path<String>, asked: Page_) -> Response {
+    answer(part(asked).and_then(|asked| control.noise(&name, &asked)))
+}
+
+/// Which part of a list is wanted, if that can be understood.
+fn part(asked: Page_) -> Result<PageAsked, Refused> {
+    let refused = |error: QueryRejection| {
+        Refused::new(Kind::Request, error.body_text())
+            .help("say, for instance, ?offset=50&limit=50&all=true")
+    };
+    asked.map(|Query(asked)| asked).map_err(refused)
+}
+
+async fn finding(State(control): Control_, Path(id): Path<String>) -> Response {
+    answer(control.finding(&id))
+}
+
+/// A repro bundle, as it is kept.
+async fn example(State(control): Control_, Path(id): Path<String>) -> Response {
+    match control.example(&id) {
+        Ok(example) => {
+            ([(header::CONTENT_TYPE, "application/json")], example.json.to_string()).into_response()
+        }
+        Err(refused) => refuse(&refused),
+    }
+}
+
+async fn mark(
+    State(control): Control_,
+    ConnectInfo(peer): Peer_,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Response {
+    let asked = parse(&body, "{\"pattern\": \"$..served_at\", \"kind\": \"noise\"}");
+    let MarkAsked { pattern, kind, why } = match asked {
+        Ok(asked) => asked,
+        Err(refused) => return refuse(&refused),
+    };
+    let pattern = pattern.into_boxed_str();
+    let command = match kind {
+        Some(kind) => Command::Mark { pattern, kind, by: peer.to_string().into(), why: why.into() },
+        None => Command::Unmark { pattern },
+    };
+    answer(control.order(&name, command).await)
+}
+
+async fn forget(State(control): Control_, Path(name): Path<String>, body: Bytes) -> Response {
+    match parse(&body, "{\"path\": \"$.price\"}") {
+        Ok(ForgetAsked { path }) => {
+            let path = path.map(String::into_boxed_str);
+            answer(control.order(&name, Command::Forget { path }).await)
+        }
+        Err(refused) => refuse(&refused),
+    }
 }
 
 async fn reload(State(control): Control_) -> Response {
@@ -211,21 +295,21 @@ async fn wrong_method(request: Request) -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, Json(refused)).into_response()
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Refused> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Refused> {
     serde_json::from_slice(body).map_err(|error| {
         Refused::new(Kind::Request, format!("the body is not understood: {error}"))
             .help(format!("say, for instance, {example}"))
     })
 }
 
-fn answer<T: Serialize>(result: Result<T, Refused>) -> Response {
+pub(super) fn answer<T: Serialize>(result: Result<T, Refused>) -> Response {
     match result {
         Ok(done) => Json(done).into_response(),
         Err(refused) => refuse(&refused),
     }
 }
 
-fn refuse(refused: &Refused) -> Response {
+pub(super) fn refuse(refused: &Refused) -> Response {
     let status = StatusCode::from_u16(refused.kind.status());
     (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(refused)).into_response()
 }

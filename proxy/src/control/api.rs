@@ -1,7 +1,13 @@
 //! The admin API's JSON, shared by server, command line and tests.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use gnomon_shadow::{
+    accounting::Accounting,
+    bundle::Bundle,
+    finding::{Finding, Mark, MarkKind},
+    report::PathReport,
+};
 use serde::{Deserialize, Serialize};
 
 /// Field that a POST over TCP must carry, which no web page can add to a request of its own.
@@ -105,6 +111,27 @@ pub struct Diff {
 
 /// Weights to set, in percent by version. Canaries left out keep theirs, stable takes the rest.
 pub type Weights = BTreeMap<String, f64>;
+
+/// What is to be recorded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Only this route's exchanges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Only this upstream's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// Share of them, as in `10%`; all if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<String>,
+    /// Exchanges at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Time at most, as in `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+}
 
 /// Names a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -339,12 +366,130 @@ pub struct LogStatus {
 }
 
 /// Copies for the shadow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ShadowStatus {
     /// Copies taken from the lanes.
     pub taken: u64,
     /// Times that its thread had to be begun anew.
     pub restarts: u64,
+    /// Whether exchanges are being recorded.
+    #[serde(default)]
+    pub recording: bool,
+    /// What keeps the findings.
+    pub store: StoreStatus,
+}
+
+/// How what shadows learn is written down. Whatever happens to it, shadows work.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Whether it is written down at all; none before there is a shadow.
+    pub keeps: Option<bool>,
+    /// Whether it cannot be written now: nothing was since the last error.
+    pub trouble: bool,
+    /// Transactions.
+    pub writes: u64,
+    /// Seconds in which nothing could be written.
+    pub failures: u64,
+    /// Changes that are not written yet.
+    pub pending: u64,
+    /// When something was last written, in seconds since the Unix epoch.
+    pub last_write_seconds: Option<f64>,
+    /// What went wrong last; it stays after things are well again.
+    pub last_error: Option<StoreError>,
+}
+
+/// What went wrong with the store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoreError {
+    /// When, in seconds since the Unix epoch.
+    pub time_seconds: f64,
+    /// What.
+    pub what: String,
+}
+
+/// One shadow, as configured and as counted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// Its name.
+    pub name: String,
+    /// Whose requests are copied.
+    pub from: String,
+    /// Who gets the copies.
+    pub to: String,
+    /// Share of the eligible requests that are copied, in percent.
+    pub sample: f64,
+    /// What became of the requests.
+    pub accounting: Accounting,
+}
+
+/// Which part of a list is wanted.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PageAsked {
+    /// Items left out at the beginning.
+    pub offset: usize,
+    /// Items at most, up to 1000.
+    pub limit: usize,
+    /// Whether what is settled is shown too.
+    pub all: bool,
+}
+
+impl Default for PageAsked {
+    fn default() -> Self {
+        Self { offset: 0, limit: 50, all: false }
+    }
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// Items in the whole list.
+    pub total: usize,
+    /// Items left out at the beginning.
+    pub offset: usize,
+    /// This part.
+    pub items: Vec<T>,
+}
+
+/// What a shadow has learnt of its primary's noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoisePage {
+    /// Paths at which two answers of the primary's version differ, the most often first.
+    pub paths: Page<PathReport>,
+    /// What somebody has pinned.
+    pub marks: Vec<Mark>,
+}
+
+/// A finding with its newest example.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FindingDetail {
+    /// Whose it is.
+    pub shadow: String,
+    /// The finding.
+    pub finding: Arc<Finding>,
+    /// A repro bundle.
+    pub example: Option<Bundle>,
+}
+
+/// A pinned verdict, as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarkAsked {
+    /// A pattern such as `$..updated_at`, or a path as a finding has it.
+    pub pattern: String,
+    /// Which verdict; none takes the pin away.
+    pub kind: Option<MarkKind>,
+    /// Why.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// What is to be learnt anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForgetAsked {
+    /// The path; everything if none.
+    pub path: Option<String>,
 }
 
 /// One condition of `/readyz` or `/livez`.

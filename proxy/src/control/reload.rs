@@ -74,6 +74,7 @@ impl Control {
         if let Err(refused) = self.follow_config() {
             warnings.push(refused.to_string());
         }
+        self.follow_shadows().await;
         let (acknowledged_ms, cores_missing) = self.acknowledged(generation).await;
         Ok(Done { ok: true, changes, warnings, generation, acknowledged_ms, cores_missing })
     }

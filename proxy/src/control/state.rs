@@ -22,6 +22,7 @@ use super::{
     listeners::{self, Bound},
     registry::{EndpointKey, Registry, VersionKey},
     resolve::{Answers, Resolved},
+    shadows::Shadows,
     splits::{self, Verb},
 };
 use crate::{
@@ -36,6 +37,7 @@ pub(crate) struct State {
     /// How each upstream's traffic is shared now, by its name.
     pub(crate) splits: BTreeMap<Name, SplitState>,
     pub(crate) registry: Registry,
+    pub(crate) shadows: Shadows,
     pub(crate) listeners: Vec<Bound>,
     pub(crate) last_listener_id: u64,
     pub(crate) resolved: Resolved,
@@ -68,6 +70,7 @@ impl State {
         let config = Arc::new(config);
         let mut state = Self {
             table: compile(&config, &splits)?,
+            shadows: Shadows::new(cores, &config),
             patience: Arc::new(patience::OfRoutes::new(&config)),
             config,
             splits,
@@ -124,6 +127,7 @@ impl State {
         let stays = |old: &Bound| bound.iter().any(|new| new.id == old.id);
         listeners::unlink(self.listeners.iter().filter(|old| !stays(old)));
         self.patience = Arc::new(patience::OfRoutes::new(&config));
+        self.shadows.take_config(&config);
         (self.config, self.splits, self.table, self.listeners) = (config, splits, table, bound);
         let wanted = super::resolve::targets(&self.config);
         self.resolved.retain(|target, _| wanted.contains(target));
@@ -165,6 +169,7 @@ impl State {
             versions: Vec::new(),
             first_version: Vec::new(),
             endpoints: Vec::new(),
+            shadows: None,
             config: config.clone(),
         };
         for (upstream, upstream_ix) in config.upstreams.iter().zip(0..) {
@@ -178,6 +183,7 @@ impl State {
             }
         }
         self.prune();
+        snapshot.shadows = self.shadows.terms(&snapshot);
         snapshot
     }
 

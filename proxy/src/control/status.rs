@@ -22,6 +22,12 @@ use crate::{
 };
 
 impl Control {
+    /// The shadows there are.
+    pub(crate) fn shadows(&self) -> Vec<super::api::Shadow> {
+        let state = self.state();
+        state.shadows.list(&state.config)
+    }
+
     /// Everything.
     pub(crate) fn status(&self) -> Status {
         let live = self.liveness().iter().all(|check| check.ok);
@@ -52,6 +58,8 @@ impl Control {
             shadow: ShadowStatus {
                 taken: self.shadow.taken.load(Relaxed),
                 restarts: self.shadow.restarts.load(Relaxed),
+                recording: state.shadows.recording.is_some(),
+                store: self.memory.report(),
             },
             cores,
             upstreams: state.config.upstreams.iter().map(|u| upstream(&state, u, now)).collect(),

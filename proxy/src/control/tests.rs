@@ -57,7 +57,8 @@ fn bench(name: &str, more: &str) -> Bench {
         load,
         logs,
         own_log: None,
-        shadow: Arc::default(),
+        memory: Arc::new(Memory::new(Path::new("/nowhere"))),
+        shadow: Arc::new(gnomon_shadow::run::Desk::new().unwrap().0),
         drivers: vec!["none".to_owned(); 2],
         admin_address: None,
     }));

@@ -28,6 +28,7 @@ use super::{
     outgoing,
     record::{Entry, UnderWay},
     relay::{self, Broken, Whole},
+    tap::Tap,
     upload,
     view::View,
 };
@@ -57,18 +58,19 @@ pub(super) async fn serve(
         &view.snapshot.availability,
         &mut worker.luck.borrow_mut(),
     );
-    let route = match decision {
-        Decision::Forward(plan) | Decision::Unavailable(plan) => Some(plan.route),
-        Decision::Redirect(route) | Decision::Respond(route) => Some(route),
-        Decision::NoRoute => None,
-    };
+    let route = decision.route();
     let mut body = match Body::begin(request, window, route, &view) {
         Ok(body) => body,
         Err(failure) => Body::refused(failure),
     };
-    let exchange = Exchange { worker, view: &view, client, request };
+    let tap = match decision.plan().filter(|_| body.refused.is_none()) {
+        Some(plan) => Tap::open(worker, &view, &plan, request, client, &entry),
+        None => Tap::closed(),
+    };
+    let exchange = Exchange { worker, view: &view, client, request, tap: &tap };
     let (next, surplus) = exchange.run(decision, &mut body, &mut heads.reply, &mut entry).await;
 
+    tap.close(entry.plan.as_ref(), entry.first_byte());
     let used = body.came_whole.then_some(length + body.first.consumed);
     drop(body);
     entry.close(worker, &view, Request { head: &heads.request, bytes: inbox.data() }, &client.peer);
@@ -147,6 +149,7 @@ struct Exchange<'a> {
     view: &'a View,
     client: &'a Client,
     request: Request<'a>,
+    tap: &'a Tap,
 }
 
 impl Exchange<'_> {
@@ -326,8 +329,8 @@ impl Exchange<'_> {
         reply: &mut ResponseHead,
         entry: &mut Entry,
     ) -> (Result<Whole, Broken>, Option<Buffer>) {
-        let flow =
-            Flow::new(self.worker, self.client, lease.line(), self.view.patience(plan.route), end);
+        let patience = self.view.patience(plan.route);
+        let flow = Flow::new(self.worker, self.client, lease, patience, end, self.tap);
         let writer = BodyWriter::new(self.request.framing());
         let upgrade = self.upgrade();
         let terms = relay::Terms {
@@ -351,9 +354,11 @@ impl Exchange<'_> {
         // Should this fail, the origin may still have replied; if it has not, reading says so.
         let _ = head.send_data(&line.stream, &line.deadline, flow.within(flow.patience.body)).await;
         drop(head);
+        self.tap.request(self.request, body.data());
 
         let (result, surplus) = if body.came_whole {
             flow.upload_done.set(true);
+            self.tap.leave(lease.origin.id);
             line.deadline.arm(flow.within(flow.patience.response));
             (relay::reply(&flow, &terms, reply, entry).await, None)
         } else {

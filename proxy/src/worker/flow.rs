@@ -9,7 +9,12 @@ use std::{
 use gnomon_sys::socket;
 use monoio::io::{CancelHandle, Canceller};
 
-use super::{Worker, client::Client, origin::Line};
+use super::{
+    Worker,
+    client::Client,
+    origin::{Lease, Line},
+    tap::Tap,
+};
 use crate::patience::{Patience, Ticks};
 
 /// State shared by the request's way up and the reply's way down. Both run to their end: whoever
@@ -18,6 +23,8 @@ pub(super) struct Flow<'a> {
     pub(super) worker: &'a Rc<Worker>,
     pub(super) client: &'a Client,
     pub(super) line: &'a Line,
+    /// The endpoint that the line leads to.
+    pub(super) endpoint: u64,
     pub(super) patience: Patience,
     /// The tick by which the whole exchange must be over.
     pub(super) end: u32,
@@ -29,6 +36,7 @@ pub(super) struct Flow<'a> {
     pub(super) upload_stopped: Cell<bool>,
     pub(super) received: Cell<u64>,
     pub(super) sent: Cell<u64>,
+    pub(super) tap: &'a Tap,
     canceller: RefCell<Option<Canceller>>,
 }
 
@@ -36,14 +44,16 @@ impl<'a> Flow<'a> {
     pub(super) fn new(
         worker: &'a Rc<Worker>,
         client: &'a Client,
-        line: &'a Line,
+        lease: &'a Lease,
         patience: Patience,
         end: u32,
+        tap: &'a Tap,
     ) -> Self {
         Self {
             worker,
             client,
-            line,
+            line: lease.line(),
+            endpoint: lease.origin.id,
             patience,
             end,
             reply_begun: Cell::new(false),
@@ -51,6 +61,7 @@ impl<'a> Flow<'a> {
             upload_stopped: Cell::new(false),
             received: Cell::new(0),
             sent: Cell::new(0),
+            tap,
             canceller: RefCell::default(),
         }
     }

@@ -4,7 +4,6 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::poll_fn,
-    io,
     rc::Rc,
     sync::Arc,
     task::{Poll, Waker},
@@ -238,17 +237,8 @@ impl Origin {
     }
 
     async fn dial(&self, wheel: &Rc<Deadlines>, patience: Duration) -> Result<Line, Failure> {
-        let connecting = async {
-            let stream = match &self.address {
-                Address::Tcp(address) => Duplex::tcp(socket::connect_tcp(*address)?)?,
-                Address::Unix(path) => Duplex::unix(socket::connect_unix(path)?)?,
-            };
-            stream.writable().await?;
-            socket::connect_result(stream.as_raw_fd())?;
-            Ok::<_, io::Error>(stream)
-        };
         // Waiting for a connect moves no data, so this one future may be dropped.
-        match monoio::time::timeout(patience, connecting).await {
+        match monoio::time::timeout(patience, self.address.dial()).await {
             Ok(Ok(stream)) => {
                 let deadline = wheel.open(stream.as_raw_fd());
                 let stream = Rc::new(stream);

@@ -102,6 +102,16 @@ impl Entry {
         self.first_byte = self.sent_at.map(|sent| clock::now() - sent).unwrap_or_default();
     }
 
+    /// When its head had been read.
+    pub(super) const fn begun(&self) -> Moment {
+        self.begun
+    }
+
+    /// From sending the request to the reply's first byte; zero without a reply.
+    pub(super) const fn first_byte(&self) -> Duration {
+        self.first_byte
+    }
+
     /// We answer ourselves.
     pub(super) const fn answered(&mut self, status: u16) {
         self.status = status;

@@ -281,6 +281,7 @@ async fn final_reply(
         && toward != Framing::UntilClose
         && (flow.upload_done.get() || status < 400);
     let mut body = Relayed::begin(framing, toward)?;
+    flow.tap.replied(response.bytes.get(..length).unwrap_or_default());
 
     let manner = Manner { framing: toward, keep_alive: keep_client, switches: false };
     let mut scratch = flow.worker.scratch.take();
@@ -296,9 +297,11 @@ async fn final_reply(
     let sent = inbox.send_framed(framed, &client.stream, &client.deadline, patience).await;
     sent.map_err(|_| Broken::cut(client_gone(client)))?;
     flow.sent.set(first.data.len() as u64);
+    flow.tap.reply(inbox.data().get(first.data).unwrap_or_default());
     inbox.consume(first.consumed);
 
     body.pump(flow, terms, &mut inbox).await?;
+    flow.tap.whole();
     let next = if keep_client { Next::Again } else { Next::Linger };
     let origin_reusable = origin_persistent && inbox.is_empty() && flow.upload_done.get();
     Ok(Whole { status, next, origin_reusable })
@@ -359,6 +362,7 @@ impl Relayed {
             }
             let piece = self.read(inbox).map_err(|broken| Broken::cut(broken.failure))?;
             self.send(flow, terms, inbox, &piece).await?;
+            flow.tap.reply(inbox.data().get(piece.data).unwrap_or_default());
             inbox.consume(piece.consumed);
         }
         let size = if self.moved > Size::Small.room() as u64 { Size::Wide } else { Size::Small };

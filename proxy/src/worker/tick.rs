@@ -1,8 +1,9 @@
 //! Housekeeping of one core, every [`TICK`]: deadlines, snapshot, doors, idle connections.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
-use gnomon_sys::memory;
+use gnomon_config::model::Share;
+use gnomon_sys::{affinity, memory};
 
 use super::{
     Worker,
@@ -10,15 +11,22 @@ use super::{
     buffers::SPARE_AFTER_BURST,
     origin::REAP_EVERY,
 };
-use crate::{clock, patience::TICK, snapshot::Phase};
+use crate::{
+    clock::{self, Moment},
+    patience::TICK,
+    snapshot::Phase,
+};
 
 /// Runs until the worker has drained.
 pub(super) async fn run(worker: Rc<Worker>) {
     let begun = clock::now();
     let mut reaped = 0;
+    let mut work = Work { seen: begun, worked: affinity::cpu_time() };
     loop {
         monoio::time::sleep(TICK).await;
-        let ticks = (clock::now() - begun).as_millis() / TICK.as_millis();
+        let now = clock::now();
+        worker.busy.set(work.share(now, worker.busy.get()));
+        let ticks = (now - begun).as_millis() / TICK.as_millis();
         worker.deadlines.sweep(u32::try_from(ticks).unwrap_or(u32::MAX));
         worker.cells.heartbeat.add(1);
         worker.date.refresh();
@@ -38,6 +46,25 @@ pub(super) async fn run(worker: Rc<Worker>) {
             worker.cells.stopped.set(1);
             return;
         }
+    }
+}
+
+/// How much of its time a core works.
+struct Work {
+    seen: Moment,
+    worked: Duration,
+}
+
+impl Work {
+    /// The share of the time since it was last asked, smoothed over some four ticks.
+    fn share(&mut self, now: Moment, before: Share) -> Share {
+        let worked = affinity::cpu_time();
+        let (since, spent) = (now - self.seen, worked.saturating_sub(self.worked));
+        (self.seen, self.worked) = (now, worked);
+        let whole = u64::from(Share::WHOLE.0);
+        let latest = clock::nanos(spent) * whole / clock::nanos(since).max(1);
+        let smooth = (u64::from(before.0) * 3 + latest.min(whole)) / 4;
+        Share(u32::try_from(smooth).unwrap_or(Share::WHOLE.0))
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) async fn run(
     match &end {
         End::Done(_) => {
             flow.upload_done.set(true);
+            flow.tap.leave(flow.endpoint);
             if !flow.reply_begun.get() {
                 flow.line.deadline.arm(flow.within(flow.patience.response));
             }
@@ -97,6 +98,7 @@ async fn pump(
         {
             return if flow.upload_stopped.get() { End::Stopped } else { End::Origin };
         }
+        flow.tap.content(&buffer.data()[piece.data.clone()]);
         buffer.consume(piece.consumed);
         if piece.end {
             return End::Done((!buffer.is_empty()).then_some(buffer));

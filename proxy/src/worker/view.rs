@@ -4,6 +4,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 use gnomon_config::model::{self, Upstream, UpstreamIx};
 use gnomon_policy::{Plan, RouteIx, retry::Budget};
+use gnomon_shadow::{counts::Account, terms::CoreTerms};
 
 use super::origin::Origin;
 use crate::{
@@ -21,6 +22,8 @@ pub(super) struct View {
     pub(super) default_patience: Patience,
     /// Client connections this core may hold.
     pub(super) connections_max: u32,
+    /// What of this core's requests is copied; absent without shadows.
+    pub(super) shadows: Option<Arc<CoreTerms>>,
     core: usize,
     /// Retry budgets, one for each upstream.
     budgets: Vec<RefCell<Budget>>,
@@ -36,7 +39,7 @@ impl View {
     /// The view of `core`; endpoints known to `before` keep their pools.
     pub(super) fn of(
         snapshot: Arc<Snapshot>,
-        core: usize,
+        (core, account): (usize, &Arc<Account>),
         cells: &Arc<CoreCells>,
         before: Option<&Self>,
     ) -> Self {
@@ -67,7 +70,12 @@ impl View {
         };
         let connections_max = connections.div_ceil(u32::try_from(cores).unwrap_or(u32::MAX)).max(1);
         let budgets = budgets(&snapshot, before);
-        Self { snapshot, origins, default_patience, connections_max, core, budgets }
+        let shadows = snapshot.shadows.as_ref().map(|terms| {
+            let ration = terms.memory / cores as u64;
+            let (terms, account) = (Arc::clone(terms), Arc::clone(account));
+            Arc::new(CoreTerms { terms, account, ration })
+        });
+        Self { snapshot, origins, default_patience, connections_max, shadows, core, budgets }
     }
 
     pub(super) fn is_draining(&self) -> bool {

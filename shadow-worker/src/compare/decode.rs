@@ -46,12 +46,29 @@ pub(super) fn are_alike(one: &Response<'_>, other: &Response<'_>) -> bool {
 }
 
 /// The content of a whole body, of at most `max` bytes if it is coded at all.
-pub(super) fn decode<'b>(
+pub(crate) fn decode<'b>(
     response: &Response<'_>,
     body: &'b [u8],
     max: u64,
 ) -> Result<Cow<'b, [u8]>, Uncomparable> {
-    let codings = codings(response)?;
+    undo_all(names(response), body, max)
+}
+
+/// The same for a body under a field `Content-Encoding` with this value.
+pub(crate) fn decode_as<'b>(
+    value: &[u8],
+    body: &'b [u8],
+    max: u64,
+) -> Result<Cow<'b, [u8]>, Uncomparable> {
+    undo_all(listed(value), body, max)
+}
+
+fn undo_all<'n, 'b>(
+    names: impl Iterator<Item = &'n [u8]>,
+    body: &'b [u8],
+    max: u64,
+) -> Result<Cow<'b, [u8]>, Uncomparable> {
+    let codings = codings(names)?;
     let mut content = Cow::Borrowed(body);
     // Listed as they were applied: the last is the outermost. Some name a coding and send nothing.
     for coding in codings.iter().rev().filter(|_| !body.is_empty()) {
@@ -62,14 +79,17 @@ pub(super) fn decode<'b>(
 
 /// The names in `Content-Encoding`, in order, without those that change nothing.
 fn names<'a>(response: &Response<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    let lines = response.values("content-encoding");
-    let names = lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    response.values("content-encoding").flat_map(listed)
+}
+
+fn listed(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"))
 }
 
-fn codings(response: &Response<'_>) -> Result<Vec<Coding>, Uncomparable> {
+fn codings<'n>(names: impl Iterator<Item = &'n [u8]>) -> Result<Vec<Coding>, Uncomparable> {
     let mut all = Vec::new();
-    for name in names(response) {
+    for name in names {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         all.push(if is(b"gzip") || is(b"x-gzip") {
             Coding::Gzip

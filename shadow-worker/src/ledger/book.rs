@@ -10,11 +10,11 @@ use gnomon_config::{json_path::Step, model::Keep};
 use super::{Baseline, Command, Pair, Refusal, endpoint};
 use crate::{
     bundle::Bundle,
-    difference::Difference,
+    difference::{Aspect, Difference},
     evidence::Pace,
     finding::{self, Example, Finding, Mark, MarkKind, Verdict},
     place::{self, Relation},
-    redact::{Clean, Raw, Redactor},
+    redact::{Clean, Raw, Redactor, Secrets},
     report::{ShadowReport, Totals},
     tally::{Draw, Pairs, Tally},
 };
@@ -54,26 +54,64 @@ pub(super) struct Endpoint {
 /// What is known of one path of it.
 #[derive(Clone, Debug)]
 pub(super) struct Path {
+    pub(super) value: Question,
+    /// None as long as all pairs are ties.
+    pub(super) structure: Option<Question>,
+    pub(super) mark: Option<Arc<Mark>>,
+}
+
+/// What is known of one aspect of a path.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
     pub(super) tally: Tally,
     pub(super) verdict: Verdict,
     pub(super) revision: u64,
-    pub(super) mark: Option<Arc<Mark>>,
+}
+
+impl Question {
+    pub(super) fn new(tally: Tally, revision: u64) -> Self {
+        Self { tally, verdict: Verdict::Undecided, revision }
+    }
+}
+
+impl Path {
+    /// What is known of it, by aspect.
+    pub(super) fn questions(&self) -> impl Iterator<Item = (Aspect, &Question)> {
+        let structure = self.structure.as_ref().map(|one| (Aspect::Structure, one));
+        std::iter::once((Aspect::Value, &self.value)).chain(structure)
+    }
+
+    /// The same, in the same order, to be changed.
+    pub(super) fn questions_mut(&mut self) -> impl Iterator<Item = &mut Question> {
+        std::iter::once(&mut self.value).chain(&mut self.structure)
+    }
+
+    /// The one that a difference bears on. What is asked for the first time has had ties in all
+    /// `pairs` so far.
+    fn question(&mut self, aspect: Aspect, pairs: &Pairs) -> &mut Question {
+        match aspect {
+            Aspect::Value => &mut self.value,
+            Aspect::Structure => {
+                self.structure.get_or_insert_with(|| Question::new(Tally::of_ties(pairs), 0))
+            }
+        }
+    }
 }
 
 impl Endpoint {
     /// Adds a path of which all pairs so far are ties.
     fn open(&mut self, path: &str, mark: Option<Arc<Mark>>, revision: u64) {
-        let tally = Tally::of_ties(&self.pairs);
-        self.paths.insert(path.into(), Path { tally, verdict: Verdict::Undecided, revision, mark });
+        let value = Question::new(Tally::of_ties(&self.pairs), revision);
+        self.paths.insert(path.into(), Path { value, structure: None, mark });
     }
 
     /// From now on noise can be learnt; what was counted without would be held against it.
     fn see(&mut self, revision: u64) {
         self.pairs.see();
         self.any.see();
-        for path in self.paths.values_mut() {
-            path.tally.see();
-            path.revision = revision;
+        for question in self.paths.values_mut().flat_map(Path::questions_mut) {
+            question.tally.see();
+            question.revision = revision;
         }
     }
 }
@@ -149,9 +187,9 @@ impl Book {
             return;
         }
         for endpoint in self.endpoints.values_mut() {
-            for path in endpoint.paths.values_mut() {
-                path.tally.settle(&endpoint.pairs, self.share);
-                path.revision = revision;
+            for question in endpoint.paths.values_mut().flat_map(Path::questions_mut) {
+                question.tally.settle(&endpoint.pairs, self.share);
+                question.revision = revision;
             }
             endpoint.any.settle(&endpoint.pairs, self.share);
             endpoint.pairs.settle(self.share);
@@ -162,9 +200,9 @@ impl Book {
 
     /// Counts the pair, and at which paths there is a difference.
     fn count(&mut self, key: &Arc<str>, pair: &Pair<'_>, revision: u64) {
-        let shadow: BTreeSet<&str> = pair.found.iter().map(|one| &*one.path).collect();
-        let (asked, noise): (bool, BTreeSet<&str>) = match pair.baseline {
-            Baseline::Found(found) => (true, found.iter().map(|one| &*one.path).collect()),
+        let shadow = places(pair.found);
+        let (asked, noise) = match pair.baseline {
+            Baseline::Found(found) => (true, places(found)),
             Baseline::Unasked | Baseline::Lost => (false, BTreeSet::new()),
         };
         let is_evidence = match pair.baseline {
@@ -183,19 +221,21 @@ impl Book {
         if let Some((shadow, second)) = pair.pace {
             endpoint.pace.count(shadow, second);
         }
+        let mut hidden =
+            Hidden { redactor: self.rules.as_ref().map(|(_, it)| it), pair, all: None };
         let listed = pair.paths.iter().map(|path| &**path);
-        for path in listed.chain(shadow.iter().copied()).chain(noise.iter().copied()) {
+        for path in listed.chain(shadow.union(&noise).map(|(path, _)| *path)) {
             if endpoint.paths.contains_key(path) {
                 continue;
             }
-            if self.paths >= PATHS_MAX || path.len() > PATH_MAX {
+            if self.paths >= PATHS_MAX || path.len() > PATH_MAX || hidden.hides(path) {
                 self.totals.paths_over += 1;
                 continue;
             }
             self.paths += 1;
             endpoint.open(path, mark_of(&self.marks, path), revision);
         }
-        let is_seen = |path: &&str| match endpoint.paths.get(*path) {
+        let is_seen = |(path, _): &(&str, Aspect)| match endpoint.paths.get(*path) {
             Some(known) => known.mark.is_none(),
             None => mark_of(&self.marks, path).is_none(),
         };
@@ -208,15 +248,17 @@ impl Book {
         if pair.draw != Draw::Never && endpoint.pairs.blind > 0 {
             endpoint.see(revision);
         }
-        endpoint.pairs.count(pair.draw, asked);
-        endpoint.any.count(pair.draw, asked, any.0, any.1);
-        for name in shadow.union(&noise) {
-            if let Some(path) = endpoint.paths.get_mut(*name) {
-                let differs = (shadow.contains(name), noise.contains(name));
-                path.tally.count(pair.draw, asked, differs.0, differs.1);
-                path.revision = revision;
+        let Endpoint { paths, pairs, any: tally, .. } = endpoint;
+        for at in shadow.union(&noise) {
+            if let Some(path) = paths.get_mut(at.0) {
+                let differs = (shadow.contains(at), noise.contains(at));
+                let question = path.question(at.1, pairs);
+                question.tally.count(pair.draw, asked, differs.0, differs.1);
+                question.revision = revision;
             }
         }
+        pairs.count(pair.draw, asked);
+        tally.count(pair.draw, asked, any.0, any.1);
     }
 
     /// Counts the findings of the pair and takes examples.
@@ -405,7 +447,9 @@ impl Book {
             return Err(Refusal::TooMuch);
         }
         let is_path = mark.pattern.starts_with('$') && place::parse(&mark.pattern).is_some();
-        let is_plain = !mark.pattern.is_empty() && !mark.pattern.starts_with('$');
+        let is_field = |name: &str| !name.is_empty() && !name.contains(char::is_whitespace);
+        let is_plain = matches!(&*mark.pattern, "status" | "body")
+            || mark.pattern.strip_prefix("header.").is_some_and(is_field);
         if !is_path && !is_plain {
             return Err(Refusal::Pattern);
         }
@@ -418,14 +462,40 @@ impl Book {
         let mut found = false;
         for endpoint in self.endpoints.values_mut() {
             if let Some(path) = endpoint.paths.get_mut(name) {
-                path.tally = Tally::forgotten(&endpoint.pairs);
-                path.revision = revision;
+                let question = Question::new(Tally::forgotten(&endpoint.pairs), revision);
+                (path.value, path.structure) = (question.clone(), Some(question));
                 found = true;
             }
         }
         self.drop_findings(|finding| *finding.path == *name);
         if found { Ok(()) } else { Err(Refusal::Nothing) }
     }
+}
+
+/// Knows which paths must not be written down: the names of fields are data in some documents.
+struct Hidden<'a> {
+    /// None while it is not known what is secret.
+    redactor: Option<&'a Redactor>,
+    pair: &'a Pair<'a>,
+    /// Gathered when it is first asked for: new paths are rare.
+    all: Option<Secrets>,
+}
+
+impl Hidden<'_> {
+    fn hides(&mut self, path: &str) -> bool {
+        if !path.starts_with('$') {
+            return false;
+        }
+        let Some(redactor) = self.redactor else { return true };
+        let Pair { request, primary, shadow, second, .. } = *self.pair;
+        let replies = [primary, shadow].into_iter().chain(second);
+        self.all.get_or_insert_with(|| redactor.secrets(request, replies)).are_in(path)
+    }
+}
+
+/// What the differences bear on.
+fn places(found: &[Difference]) -> BTreeSet<(&str, Aspect)> {
+    found.iter().map(|one| (&*one.path, one.kind.aspect())).collect()
 }
 
 /// The mark that holds for `path`: the last that fits.

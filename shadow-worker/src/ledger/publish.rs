@@ -2,11 +2,13 @@
 
 use std::{cmp::Reverse, sync::Arc};
 
-use super::book::{Book, Endpoint, FINDINGS_MAX, PATHS_MAX, Path, mark_of};
+use super::book::{Book, Endpoint, FINDINGS_MAX, PATHS_MAX, Path, Question, mark_of};
 use crate::{
+    difference::Aspect,
     evidence::{self, ALPHA, Rates},
     finding::{Finding, Mark, Verdict},
     report::{EndpointReport, PathReport, ShadowReport},
+    tally::Tally,
 };
 
 impl Book {
@@ -41,15 +43,20 @@ impl Book {
     fn judge(&mut self, endpoints: &mut [EndpointReport], revision: u64) -> Vec<PathReport> {
         let share = self.share;
         let mut reports = Vec::with_capacity(self.paths);
-        let mut hypotheses = Vec::with_capacity(self.paths);
+        let mut hypotheses = Vec::with_capacity(2 * self.paths);
         for (key, endpoint) in &self.endpoints {
+            let ties = Tally::of_ties(&endpoint.pairs).counts(&endpoint.pairs, share).log_e();
             for (name, path) in &endpoint.paths {
-                let report = weigh(key, name, path, endpoint, share);
+                let weighed =
+                    path.questions().map(|question| weigh((key, name), question, endpoint, share));
+                let before = reports.len();
+                reports.extend(weighed);
                 // What somebody has marked is no question any more.
                 if path.mark.is_none() {
-                    hypotheses.push(report.log_e);
+                    hypotheses.extend(reports[before..].iter().map(|report| report.log_e));
+                    // It is asked of each path, and answered by ties where nothing was seen.
+                    hypotheses.extend(path.structure.is_none().then_some(ties));
                 }
-                reports.push(report);
             }
         }
         hypotheses
@@ -59,23 +66,25 @@ impl Book {
             endpoint.slower = endpoint.pace.timed > 0 && endpoint.pace_log_e >= least;
         }
         let known = self.endpoints.values_mut().flat_map(|endpoint| endpoint.paths.values_mut());
-        for (report, path) in reports.iter_mut().zip(known) {
-            report.verdict = verdict(report, path.mark.as_deref(), least);
-            if report.verdict != path.verdict {
-                (path.verdict, path.revision) = (report.verdict, revision);
+        let known = known.flat_map(|path| {
+            let mark = path.mark.clone();
+            path.questions_mut().map(move |question| (question, mark.clone()))
+        });
+        for (report, (question, mark)) in reports.iter_mut().zip(known) {
+            report.verdict = verdict(report, mark.as_deref(), least);
+            if report.verdict != question.verdict {
+                (question.verdict, question.revision) = (report.verdict, revision);
             }
-            report.revision = path.revision;
+            report.revision = question.revision;
         }
         reports
     }
 
     fn findings(&mut self, paths: &[PathReport], revision: u64) -> Vec<Arc<Finding>> {
         for finding in self.findings.values_mut() {
-            let key = (&finding.endpoint, &finding.path);
-            let Ok(at) = paths.binary_search_by(|path| (&path.endpoint, &path.path).cmp(&key))
-            else {
-                continue;
-            };
+            let key = (&finding.endpoint, &finding.path, Aspect::of(&finding.kind));
+            let of = |path: &PathReport| (&path.endpoint, &path.path, path.aspect).cmp(&key);
+            let Ok(at) = paths.binary_search_by(of) else { continue };
             let path = &paths[at];
             if finding.verdict != path.verdict {
                 (finding.verdict, finding.revision) = (path.verdict, revision);
@@ -113,11 +122,20 @@ impl Book {
             };
             book.endpoints.insert(one.endpoint, endpoint);
         }
-        for one in saved.paths.into_iter().take(PATHS_MAX) {
+        for one in saved.paths.into_iter().take(2 * PATHS_MAX) {
             if let Some(endpoint) = book.endpoints.get_mut(&one.endpoint) {
-                let mark = mark_of(&book.marks, &one.path);
-                let path = Path { tally: one.tally, verdict: one.verdict, revision, mark };
-                book.paths += usize::from(endpoint.paths.insert(one.path, path).is_none());
+                book.paths += usize::from(!endpoint.paths.contains_key(&one.path));
+                let question = Question { tally: one.tally, verdict: one.verdict, revision };
+                let pairs = &endpoint.pairs;
+                let path = endpoint.paths.entry(one.path.clone()).or_insert_with(|| Path {
+                    value: Question::new(Tally::of_ties(pairs), revision),
+                    structure: None,
+                    mark: mark_of(&book.marks, &one.path),
+                });
+                match one.aspect {
+                    Aspect::Value => path.value = question,
+                    Aspect::Structure => path.structure = Some(question),
+                }
             }
         }
         for finding in saved.findings.into_iter().take(FINDINGS_MAX) {
@@ -156,22 +174,22 @@ fn summary(key: &Arc<str>, one: &Endpoint, share: f64) -> EndpointReport {
 }
 
 fn weigh(
-    key: &Arc<str>,
-    name: &Arc<str>,
-    path: &Path,
+    (key, name): (&Arc<str>, &Arc<str>),
+    (aspect, question): (Aspect, &Question),
     endpoint: &Endpoint,
     share: f64,
 ) -> PathReport {
-    let rates = path.tally.rates(&endpoint.pairs);
+    let rates = question.tally.rates(&endpoint.pairs);
     PathReport {
         endpoint: key.clone(),
         path: name.clone(),
+        aspect,
         rates,
-        log_e: path.tally.counts(&endpoint.pairs, share).log_e(),
+        log_e: question.tally.counts(&endpoint.pairs, share).log_e(),
         plain_rule: evidence::plain_rule(rates),
-        verdict: path.verdict,
-        tally: path.tally,
-        revision: path.revision,
+        verdict: question.verdict,
+        tally: question.tally,
+        revision: question.revision,
     }
 }
 

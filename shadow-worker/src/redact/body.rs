@@ -1,10 +1,13 @@
 //! Bodies: JSON by its places, forms by their keys, text as it is, and nothing else.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::{Redactor, secrets::Secrets};
 use crate::{
     bundle::{Content, Encoding},
+    compare::decode_as,
     place::{At, Relation},
     text,
 };
@@ -14,8 +17,8 @@ use crate::{
 pub(super) struct Kind {
     /// The content type, in lower case.
     pub(super) media: String,
-    /// Whether it is compressed or otherwise coded.
-    pub(super) is_coded: bool,
+    /// How it is compressed or otherwise coded, in the order of coding, between commas.
+    pub(super) codings: String,
 }
 
 /// A body under way from raw to clean.
@@ -55,13 +58,23 @@ impl Redactor {
     }
 
     fn form(&self, kind: &Kind, bytes: &[u8], draft: &mut Draft, secrets: &mut Secrets) -> Form {
-        if kind.is_coded || kind.media.starts_with("multipart/") {
-            return Form::Out;
-        }
-        if bytes.len() > READ_MAX {
+        if bytes.len() > READ_MAX || kind.media.starts_with("multipart/") {
             // What is secret in it may be repeated elsewhere, and we would not know.
             secrets.overflow();
             return Form::Out;
+        }
+        match decode_as(kind.codings.as_bytes(), bytes, READ_MAX as u64) {
+            Ok(Cow::Borrowed(_)) => {}
+            Ok(Cow::Owned(content)) => {
+                // What is kept is as it was sent, or not at all.
+                let plain = Kind { media: kind.media.clone(), codings: String::new() };
+                self.form(&plain, &content, &mut Draft::default(), secrets);
+                return Form::Out;
+            }
+            Err(_) => {
+                secrets.overflow();
+                return Form::Out;
+            }
         }
         let Some(text) = readable(bytes, draft.is_cut) else { return Form::Out };
         let is_json = ["json", "event-stream"].iter().any(|name| kind.media.contains(name))
@@ -73,7 +86,10 @@ impl Redactor {
                     return Form::Json(value);
                 }
                 // What is secret in it cannot be told.
-                Err(_) if !self.places.is_empty() && !text.trim().is_empty() => return Form::Out,
+                Err(_) if !self.places.is_empty() && !text.trim().is_empty() => {
+                    secrets.overflow();
+                    return Form::Out;
+                }
                 Err(_) => {}
             }
         }
@@ -138,7 +154,7 @@ impl Redactor {
 
 impl Draft {
     /// The body to keep, without the secrets; as an error if nothing of it may be.
-    pub(super) fn finish(self, secrets: &Secrets) -> Result<Content, Content> {
+    pub(super) fn finish(self, secrets: &Secrets, kept: usize) -> Result<Content, Content> {
         let mut redacted = self.redacted;
         let mut data = match self.form {
             Form::Json(mut value) => {
@@ -154,9 +170,9 @@ impl Draft {
                 return Err(Content { length, hash, ..Content::default() });
             }
         };
-        let is_long = data.len() > KEPT_MAX;
+        let is_long = data.len() > kept;
         if is_long {
-            data.truncate(text::cut(&data, KEPT_MAX).len());
+            data.truncate(text::cut(&data, kept).len());
         }
         Ok(Content {
             encoding: Encoding::Text,

@@ -56,7 +56,8 @@ impl Kind {
         if name.eq_ignore_ascii_case("content-type") {
             self.media = value.to_ascii_lowercase();
         } else if name.eq_ignore_ascii_case("content-encoding") {
-            self.is_coded |= !value.is_empty() && !value.eq_ignore_ascii_case("identity");
+            self.codings.push(',');
+            self.codings.push_str(value);
         }
     }
 }

@@ -49,7 +49,7 @@ impl StandIn {
 
 /// What was taken out of one example, in every form in which it may be found again.
 #[derive(Debug, Default)]
-pub(super) struct Secrets {
+pub(crate) struct Secrets {
     /// A form, and what takes its place.
     forms: BTreeMap<String, String>,
     /// The same, longest first, so that no part of a longer one remains.
@@ -136,6 +136,11 @@ impl Secrets {
     /// Whether there were more than can be remembered: then nothing free of form may be kept.
     pub(super) const fn overflowed(&self) -> bool {
         self.overflow
+    }
+
+    /// Whether any secret is in `text`.
+    pub(crate) fn are_in(&self, text: &str) -> bool {
+        self.sorted.iter().any(|(form, _)| text.contains(form.as_str()))
     }
 
     /// Takes all secrets out of `text` and says whether there were any. `is_cut` says that the

@@ -23,8 +23,8 @@ fn reply(head: &str, body: &str) -> Reply {
     }
 }
 
-fn exchange(head: &str, body: &str) -> Exchange {
-    Exchange {
+fn exchange(head: &str, body: &str) -> Asked {
+    Asked {
         head: Bytes::copy_from_slice(head.as_bytes()),
         body: Bytes::copy_from_slice(body.as_bytes()),
     }
@@ -47,7 +47,7 @@ fn show(clean: &Clean) -> String {
 
 /// Cleans with each style; whatever it is, `secret` must be gone, encoded too.
 #[track_caller]
-fn gone(secret: &str, request: &Exchange, primary: &Reply, found: &[Difference]) -> Clean {
+fn gone(secret: &str, request: &Asked, primary: &Reply, found: &[Difference]) -> Clean {
     let raw = Raw { request, primary, shadow: primary, found };
     for style in [RedactStyle::Drop, RedactStyle::Mask, RedactStyle::Hash] {
         let shown = show(&redactor(style).clean(&raw));
@@ -157,6 +157,49 @@ fn what_cannot_be_parsed_or_read_is_not_kept() {
 }
 
 #[test]
+fn what_is_secret_in_a_coded_body_is_taken_out_elsewhere_too() {
+    let request = exchange("GET / HTTP/1.1\r\nx-a: b\r\n\r\n", "");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nContent-Encoding: gzip\r\n\
+         x-echo: {SECRET}\r\n\r\n"
+    );
+    let json = format!("{{\"token\":\"{SECRET}\",\"note\":\"{SECRET}\"}}");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, json.as_bytes()).unwrap();
+    let mut coded = reply(&head, "");
+    coded.body.bytes = gzip.finish().unwrap().into();
+    coded.body.length = coded.body.bytes.len() as u64;
+    let found = [difference("$.note", SECRET, "x")];
+    let clean = gone(SECRET, &request, &coded, &found);
+    // That is all: the rest can be read.
+    assert_eq!(
+        (&*clean.request.fields[0].value, clean.differences[0].shadow.as_deref()),
+        ("b", Some("x"))
+    );
+    // Of what cannot be decoded nothing is known.
+    let clean = gone(SECRET, &request, &reply(&head, SECRET), &found);
+    assert_eq!(clean.request.fields[0].value, text::MASK);
+}
+
+#[test]
+fn what_is_secret_and_cannot_be_found_is_not_repeated_elsewhere() {
+    let parts = format!(
+        "--cut\r\ncontent-disposition: form-data; name=\"token\"\r\n\r\n{SECRET}\r\n--cut--\r\n"
+    );
+    let request = exchange(
+        "POST / HTTP/1.1\r\ncontent-type: multipart/form-data; boundary=cut\r\n\r\n",
+        &parts,
+    );
+    let echo = reply(OK, &format!("<p>you sent {SECRET}"));
+    gone(SECRET, &request, &echo, &[difference("body", SECRET, "x")]);
+    let request = exchange("GET / HTTP/1.1\r\n\r\n", "");
+    let head =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-echo: {SECRET}\r\n\r\n");
+    let broken = reply(&head, &format!("{{\"token\":\"{SECRET}\", \"by\": me}}"));
+    gone(SECRET, &request, &broken, &[difference("header.x-echo", SECRET, "x")]);
+}
+
+#[test]
 fn a_secret_that_a_cut_goes_through_is_taken_out_as_well() {
     let request = exchange(&format!("GET / HTTP/1.1\r\nx-api-key: {SECRET}\r\n\r\n"), "");
     for left in 3..SECRET.len() {
@@ -234,7 +277,7 @@ proptest! {
         path in "\\PC{0,30}",
         value in "\\PC{0,40}=%3Dtoken=\\PC{0,30}",
     ) {
-        let exchange = Exchange { head: head.clone().into(), body: body.clone().into() };
+        let exchange = Asked { head: head.clone().into(), body: body.clone().into() };
         let length = body.len() as u64 + 1;
         let reply = Reply { head: head.into(), body: Body { bytes: body.into(), length, hash: None } };
         let found = [difference(&path, &value, &value)];

@@ -27,7 +27,7 @@ pub(super) struct Known {
 struct Key {
     table: Table,
     shadow: Arc<str>,
-    parts: [Arc<str>; 2],
+    parts: [Arc<str>; 3],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,13 +62,13 @@ impl Table {
     const ALL: [Self; 5] = [Self::Endpoint, Self::Path, Self::Finding, Self::Example, Self::Mark];
 
     /// Its name, and the columns that tell its rows of one shadow apart.
-    const fn columns(self) -> (&'static str, [&'static str; 2]) {
+    const fn columns(self) -> (&'static str, [&'static str; 3]) {
         match self {
-            Self::Endpoint => ("endpoint", ["endpoint", "''"]),
-            Self::Path => ("path", ["endpoint", "path"]),
-            Self::Finding => ("finding", ["id", "''"]),
-            Self::Example => ("example", ["id", "''"]),
-            Self::Mark => ("mark", ["pattern", "''"]),
+            Self::Endpoint => ("endpoint", ["endpoint", "''", "''"]),
+            Self::Path => ("path", ["endpoint", "path", "aspect"]),
+            Self::Finding => ("finding", ["id", "''", "''"]),
+            Self::Example => ("example", ["id", "''", "''"]),
+            Self::Mark => ("mark", ["pattern", "''", "''"]),
         }
     }
 }
@@ -77,12 +77,13 @@ impl Table {
 pub(super) fn known(connection: &Connection) -> Result<Known, Fault> {
     let mut known = Known::default();
     for table in Table::ALL {
-        let (name, [first, second]) = table.columns();
-        let sql = format!("SELECT shadow, {first}, {second} FROM {name}");
+        let (name, [first, second, third]) = table.columns();
+        let sql = format!("SELECT shadow, {first}, {second}, {third} FROM {name}");
         let mut statement = connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let key = Key { table, shadow: row.get(0)?, parts: [row.get(1)?, row.get(2)?] };
+            let parts = [row.get(1)?, row.get(2)?, row.get(3)?];
+            let key = Key { table, shadow: row.get(0)?, parts };
             known.rows.insert(key, u64::MAX);
         }
     }
@@ -155,7 +156,7 @@ impl Writer<'_> {
     }
 
     fn endpoint(&mut self, one: &EndpointReport) -> Result<(), Fault> {
-        let parts = [one.endpoint.clone(), "".into()];
+        let parts = [one.endpoint.clone(), "".into(), "".into()];
         if !self.is_new(Table::Endpoint, parts, one.revision) {
             return Ok(());
         }
@@ -173,17 +174,19 @@ impl Writer<'_> {
     }
 
     fn path(&mut self, one: &PathReport) -> Result<(), Fault> {
-        let parts = [one.endpoint.clone(), one.path.clone()];
+        let aspect = one.aspect.name();
+        let parts = [one.endpoint.clone(), one.path.clone(), aspect.into()];
         if !self.is_new(Table::Path, parts, one.revision) {
             return Ok(());
         }
         let (rates, verdict) = (one.rates, one.verdict.name());
         self.put(
-            "INSERT OR REPLACE INTO path VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT OR REPLACE INTO path VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             params![
                 self.shadow.name,
                 one.endpoint,
                 one.path,
+                aspect,
                 rates.compared,
                 rates.different,
                 rates.asked,
@@ -196,7 +199,7 @@ impl Writer<'_> {
     }
 
     fn finding(&mut self, one: &Finding) -> Result<(), Fault> {
-        if !self.is_new(Table::Finding, [one.id.clone(), "".into()], one.revision) {
+        if !self.is_new(Table::Finding, [one.id.clone(), "".into(), "".into()], one.revision) {
             return Ok(());
         }
         self.put(
@@ -219,7 +222,7 @@ impl Writer<'_> {
 
     fn example(&mut self, one: &Example) -> Result<(), Fault> {
         // An example never changes.
-        if !self.is_new(Table::Example, [one.id.clone(), "".into()], one.nth) {
+        if !self.is_new(Table::Example, [one.id.clone(), "".into(), "".into()], one.nth) {
             return Ok(());
         }
         self.put(
@@ -229,7 +232,7 @@ impl Writer<'_> {
     }
 
     fn mark(&mut self, one: &Mark) -> Result<(), Fault> {
-        let parts = [Arc::from(&*one.pattern), "".into()];
+        let parts = [Arc::from(&*one.pattern), "".into(), "".into()];
         if !self.is_new(Table::Mark, parts, one.at) {
             return Ok(());
         }
@@ -240,7 +243,7 @@ impl Writer<'_> {
     }
 
     /// Whether the row is to be written; either way it is to stay.
-    fn is_new(&mut self, table: Table, parts: [Arc<str>; 2], revision: u64) -> bool {
+    fn is_new(&mut self, table: Table, parts: [Arc<str>; 3], revision: u64) -> bool {
         let key = Key { table, shadow: self.shadow.name.clone(), parts };
         self.seen.insert(key.clone());
         if self.known.rows.get(&key) == Some(&revision) {
@@ -260,10 +263,13 @@ impl Writer<'_> {
         let is_gone = |key: &&Key| key.shadow == self.shadow.name && !self.seen.contains(*key);
         let gone: Vec<Key> = self.known.rows.keys().filter(is_gone).cloned().collect();
         for key in &gone {
-            let (name, [first, second]) = key.table.columns();
-            let sql =
-                format!("DELETE FROM {name} WHERE shadow = ?1 AND {first} = ?2 AND {second} = ?3");
-            self.put(&sql, params![key.shadow, key.parts[0], key.parts[1]])?;
+            let (name, [first, second, third]) = key.table.columns();
+            let sql = format!(
+                "DELETE FROM {name} WHERE shadow = ?1 AND {first} = ?2 AND {second} = ?3 \
+                 AND {third} = ?4"
+            );
+            let [first, second, third] = &key.parts;
+            self.put(&sql, params![key.shadow, first, second, third])?;
         }
         self.staged.gone.extend(gone);
         Ok(())

@@ -16,7 +16,13 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Fault> {
     }
     if version < VERSION {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if version == 1 {
+            transaction.execute_batch("ALTER TABLE path RENAME TO path_1")?;
+        }
         transaction.execute_batch(TABLES)?;
+        if version == 1 {
+            transaction.execute_batch(FROM_1)?;
+        }
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()?;
     }
@@ -28,7 +34,14 @@ fn version(connection: &Connection) -> Result<i64, Fault> {
 }
 
 /// Version of the tables, kept in `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// Paths had no aspects at first.
+const FROM_1: &str = "
+INSERT INTO path SELECT shadow, endpoint, path, '', compared, different, asked, noisy, log_e,
+    verdict, doc FROM path_1;
+DROP TABLE path_1;
+";
 
 /// The tables. Times are milliseconds since 1970, `log_e` natural logarithms: above 3 is hard to
 /// believe in chance. The columns are for reading, by `sqlite3 FILE`; `doc` is the whole row as
@@ -49,12 +62,13 @@ CREATE TABLE IF NOT EXISTS endpoint (
 ) WITHOUT ROWID;
 
 -- Places in replies: how often shadow and primary differ (different of compared), and the primary
--- from itself (noisy of asked), when the path last differed.
+-- from itself (noisy of asked), when the path last differed. aspect: empty for what is there;
+-- `structure` for whether it is there, and of which type, once that was seen to differ.
 CREATE TABLE IF NOT EXISTS path (
-    shadow TEXT NOT NULL, endpoint TEXT NOT NULL, path TEXT NOT NULL,
+    shadow TEXT NOT NULL, endpoint TEXT NOT NULL, path TEXT NOT NULL, aspect TEXT NOT NULL,
     compared INTEGER NOT NULL, different INTEGER NOT NULL, asked INTEGER NOT NULL,
     noisy INTEGER NOT NULL, log_e REAL NOT NULL, verdict TEXT NOT NULL, doc TEXT NOT NULL,
-    PRIMARY KEY (shadow, endpoint, path)
+    PRIMARY KEY (shadow, endpoint, path, aspect)
 ) WITHOUT ROWID;
 
 -- Differences of one path, kind and shape. verdict: real, undecided, noise or ignored.

@@ -6,6 +6,7 @@ use gnomon_config::model::Keep;
 
 use super::*;
 use crate::{
+    difference::{Difference, Kind},
     finding::{MarkKind, Verdict},
     ledger::{
         Baseline, Command,
@@ -213,6 +214,51 @@ fn a_newer_file_is_left_alone() {
     write(&mut store, &folder.file(), &mut scene(Saved::default()), &status);
     assert!(status.last_error().unwrap().1.contains("newer"));
     assert!(other.query_row("SELECT 1 FROM finding", [], |_| Ok(())).is_err());
+}
+
+#[test]
+fn both_aspects_of_a_path_survive_a_restart() {
+    let (folder, status, mut store) = (Folder::new(), Status::default(), None);
+    let mut before = scene(Saved::default());
+    let gone = Difference { kind: Kind::Missing, ..differs("$.a", "string -") };
+    for _ in 0..30 {
+        let noise = [differs("$.a", "string")];
+        before.pair("GET /", std::slice::from_ref(&gone), Baseline::Found(&noise));
+    }
+    write(&mut store, &folder.file(), &mut before, &status);
+    let mut after = Scene::new(load(&folder.file(), 1, &status).unwrap(), KEEP);
+    after.at = before.at;
+    let of = |scene: &mut Scene| {
+        let report = scene.report();
+        let known = report.paths.iter().map(|one| (one.path.clone(), one.aspect, one.tally));
+        known.collect::<Vec<_>>()
+    };
+    let known = of(&mut before);
+    assert_eq!(known.iter().filter(|(path, ..)| &**path == "$.a").count(), 2);
+    assert_eq!(known, of(&mut after));
+    let real = after.report().findings.iter().find(|one| &*one.kind == "missing").cloned();
+    assert_eq!(real.unwrap().verdict, Verdict::Real);
+}
+
+#[test]
+fn a_file_of_the_first_version_is_read() {
+    let (folder, status, mut store) = (Folder::new(), Status::default(), None);
+    let mut scene = scene(Saved::default());
+    write(&mut store, &folder.file(), &mut scene, &status);
+    let before = load(&folder.file(), 1, &status).unwrap();
+    let other = Connection::open(folder.file()).unwrap();
+    // What the first version made, and this one does not.
+    other
+        .execute_batch(
+            "CREATE TABLE old AS SELECT shadow, endpoint, path, compared, different, asked, \
+             noisy, log_e, verdict, doc FROM path; DROP TABLE path; \
+             ALTER TABLE old RENAME TO path; PRAGMA user_version = 1",
+        )
+        .unwrap();
+    assert_eq!(load(&folder.file(), 1, &status).unwrap(), before);
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%path%'";
+    let count: i64 = other.query_row(tables, [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 1);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The ring of one core: which driver, with which flags.
+//! The ring of one thread: which driver, with which flags.
 
 use std::io;
 
@@ -6,10 +6,10 @@ use gnomon_config::model::{Driver, Runtime};
 use gnomon_sys::limits;
 use monoio::{FusionRuntime, IoUringDriver, LegacyDriver, RuntimeBuilder, time::TimeDriver};
 
-/// What drives a worker, and how it is described at start.
-pub(super) struct Engine {
-    pub(super) runtime: FusionRuntime<TimeDriver<IoUringDriver>, TimeDriver<LegacyDriver>>,
-    pub(super) description: String,
+/// What drives a thread, and how it is described at start.
+pub(crate) struct Engine {
+    pub(crate) runtime: FusionRuntime<TimeDriver<IoUringDriver>, TimeDriver<LegacyDriver>>,
+    pub(crate) description: String,
 }
 
 /// Builds the runtime on the calling thread, which must be the one that runs it.
@@ -17,7 +17,7 @@ pub(super) struct Engine {
 /// The ladder goes from the cheapest setup flags to none, as older kernels refuse some with
 /// EINVAL. `DEFER_TASKRUN` is left out on purpose: within the noise it is no faster than
 /// `COOP_TASKRUN`, and under it a task that keeps itself ready starves all completions.
-pub(super) fn build(config: &Runtime) -> Result<Engine, String> {
+pub(crate) fn build(config: &Runtime) -> Result<Engine, String> {
     if config.driver == Driver::Epoll {
         return epoll("as configured");
     }
