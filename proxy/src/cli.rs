@@ -13,8 +13,11 @@ mod environment;
 mod failure;
 mod host;
 mod live;
+mod record;
+mod replay;
 mod route;
 mod run;
+pub(crate) mod shadow;
 mod source;
 mod status;
 
@@ -81,6 +84,9 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Rollback { upstream } => door.verb(&upstream, "rollback"),
         Command::Stop => door.stop(),
         Command::Logs { .. } => door.reopen_logs(),
+        Command::Shadow { command } => shadow::shadow(&door, &command),
+        Command::Record(it) => record::record(&it, &door),
+        Command::Replay(it) => replay::replay(&it, json, console),
         Command::Route(it) => route::route(&it, json, console),
         Command::Config(it) => about::config(&it, &door),
         Command::Explain { code } => about::explain(&code, console),
@@ -89,6 +95,12 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Version => about::version(json, console),
         Command::Demo(it) => crate::demo::demo(&it, json, console),
     }
+}
+
+/// What waits for sockets and signals.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(FAILED, error.to_string()))
 }
 
 /// What fingers know from nginx: `-t` checks, `-T` shows what holds.

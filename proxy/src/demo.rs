@@ -8,6 +8,7 @@ mod folder;
 mod ledger;
 mod origins;
 mod screen;
+mod shadowing;
 mod traffic;
 mod verdict;
 
@@ -26,6 +27,7 @@ use self::{
     folder::Folder,
     ledger::Epoch,
     screen::{Screen, View},
+    shadowing::Seen,
     traffic::{Amount, Traffic},
     verdict::{Placed, Verdict},
 };
@@ -106,6 +108,12 @@ sticky      = "cookie"
 [route.shop]
 match = {{ host = "{HOST_NAME}" }}
 to    = "shop"
+
+[shadow.v2]
+from    = "shop@v1"
+to      = "shop@v2"
+noise   = true
+compare = {{ headers = ["content-type", "cache-control"] }}
 "#
     )
 }
@@ -115,6 +123,7 @@ fn sets(folder: &Folder, arguments: &DemoArguments) -> Vec<(String, String)> {
     let cores = if affinity::allowed_cores().len() >= 4 { 2 } else { 1 };
     [
         ("admin.socket", folder.socket().display().to_string()),
+        ("state.dir", folder.state().display().to_string()),
         ("runtime.cores", cores.to_string()),
         ("runtime.pin", "false".to_owned()),
         ("runtime.driver", arguments.driver.as_str().to_owned()),
@@ -240,6 +249,7 @@ impl Show {
         let ended = self.traffic.end();
         let mut view = self.view()?;
         view.elapsed = elapsed;
+        let shadow = Seen::read(&self.socket)?;
         let ledger = self.traffic.ledger();
         Ok(Verdict {
             before: self.before,
@@ -250,6 +260,7 @@ impl Show {
             first_failure: ledger.first_failure.clone(),
             meddled: self.meddled,
             interrupted: !ended,
+            shadow: Some(shadow),
             view,
         })
     }

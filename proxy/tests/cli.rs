@@ -17,6 +17,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
+mod cli {
+    mod shadows;
+}
+
 fn gnomon(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gnomon"));
     command.args(arguments).stdin(Stdio::null());
@@ -105,9 +109,15 @@ struct Proxy {
 impl Proxy {
     /// Starts one and waits until it is ready. Only the route that responds with `body` answers.
     fn start(body: &str, timeouts: &str) -> Self {
+        Self::start_with(body, timeouts, |_| String::new())
+    }
+
+    /// The same with more lines of configuration, which may name the folder.
+    fn start_with(body: &str, timeouts: &str, more: impl FnOnce(&Path) -> String) -> Self {
         let folder = Folder::new();
         let socket = folder.0.join("admin.sock").display().to_string();
-        let file = folder.write("gnomon.toml", &config(&socket, body, timeouts));
+        let text = config(&socket, body, timeouts) + &more(&folder.0);
+        let file = folder.write("gnomon.toml", &text);
         let mut command = gnomon(&["run", "-c", &file]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let proxy = Self { child, folder, file, socket };

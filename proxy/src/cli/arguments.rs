@@ -4,6 +4,8 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::{record::RecordArguments, replay::ReplayArguments, shadow::ShadowCommand};
+
 /// Where the configuration lies unless somebody says otherwise.
 pub(crate) const CONFIG: &str = "/etc/gnomon/gnomon.toml";
 
@@ -87,6 +89,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: LogsCommand,
     },
+    /// What versions under test do differently
+    Shadow {
+        #[command(subcommand)]
+        command: ShadowCommand,
+    },
+    /// Record exchanges of the running proxy, redacted, to look at or to replay
+    Record(RecordArguments),
+    /// Send a capture once more, and compare the replies; exit code 1 if any differs or fails
+    Replay(ReplayArguments),
     /// Which route takes a request, which version, and why
     Route(RouteArguments),
     /// Show a configuration with every default filled in; secrets redacted (also: gnomon -T)

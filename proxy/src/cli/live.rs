@@ -46,13 +46,13 @@ impl Door {
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
-    fn act(&self, path: &str, body: &impl Serialize) -> Result<Done, Failure> {
+    pub(super) fn act(&self, path: &str, body: &impl Serialize) -> Result<Done, Failure> {
         let socket = self.socket();
         ctl::act(&socket, path, body).map_err(|failure| Failure::call(failure, &socket))
     }
 
     /// Tells what an action did, and what may come next.
-    fn tell(&self, done: &Done, next: &str) -> Result<(), Failure> {
+    pub(super) fn tell(&self, done: &Done, next: &str) -> Result<(), Failure> {
         let console = self.console;
         for warning in &done.warnings {
             console.warn(warning);
@@ -174,12 +174,17 @@ fn key(line: &str) -> &str {
 
 /// The path of a verb of an upstream, whose name goes into a URL.
 fn of_upstream(name: &str, verb: &str) -> Result<String, Failure> {
+    Ok(format!("/v1/upstreams/{}/{verb}", named(name, "upstream")?))
+}
+
+/// A name that goes into a URL.
+pub(super) fn named<'n>(name: &'n str, of: &str) -> Result<&'n str, Failure> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if name.is_empty() || !name.bytes().all(is_name) {
-        return Err(Failure::usage(format!("`{name}` cannot be the name of an upstream"))
+        return Err(Failure::usage(format!("`{name}` cannot be the name of an {of}"))
             .help("letters, digits, `_` and `-`; see `gnomon status`"));
     }
-    Ok(format!("/v1/upstreams/{name}/{verb}"))
+    Ok(name)
 }
 
 /// Where the admin socket is unless somebody says otherwise.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Console, FAILED, Failure, Paint, arguments::StatusArguments, live::Door};
-use crate::control::api::{Arm, CoreStatus, Status, UpstreamStatus, VersionStatus};
+use crate::control::api::{Arm, CoreStatus, Status, StoreStatus, UpstreamStatus, VersionStatus};
 
 /// Shows it once, again and again, or whether it is ready.
 pub(super) fn status(door: &Door, arguments: &StatusArguments) -> Result<(), Failure> {
@@ -87,7 +87,22 @@ fn head(status: &Status, paint: Paint) -> String {
         let said = format!("{} lines dropped, {} writes failed", log.drops, log.failures);
         text.push_str(&format!("log      {}\n", paint.yellow(&said)));
     }
+    if let Some(said) = of_store(&status.shadow.store) {
+        text.push_str(&format!("shadow   {}\n", paint.yellow(&said)));
+    }
     text
+}
+
+/// What is wrong with the store of the shadows, if anything is.
+fn of_store(store: &StoreStatus) -> Option<String> {
+    let why = || store.last_error.as_ref().map_or("for no known reason", |error| &error.what);
+    match store.keeps {
+        Some(false) => Some(format!("what is learnt ends with the process: {}", why())),
+        Some(true) if store.trouble => {
+            Some(format!("what is learnt cannot be written now: {}", why()))
+        }
+        Some(true) | None => None,
+    }
 }
 
 fn of_cores(cores: &[CoreStatus], paint: Paint) -> String {
@@ -232,7 +247,7 @@ pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
 }
 
 /// A stretch of time by its two largest units.
-fn span(time: Duration) -> String {
+pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {

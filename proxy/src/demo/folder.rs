@@ -29,6 +29,10 @@ impl Folder {
     pub(super) fn socket(&self) -> PathBuf {
         self.0.join("admin.sock")
     }
+
+    pub(super) fn state(&self) -> PathBuf {
+        self.0.join("state")
+    }
 }
 
 impl Drop for Folder {

@@ -1,9 +1,14 @@
-//! Two versions of a shop: one fast and sound, one slower and now and then broken.
+//! Two versions of a shop: one fast and sound, one slower, now and then broken, and changed.
 
 use std::{sync::Mutex, time::Duration};
 
-use axum::{Router, http::StatusCode, response::IntoResponse};
+use axum::{
+    Json, Router,
+    http::{HeaderName, HeaderValue, StatusCode, header::CACHE_CONTROL},
+    response::{AppendHeaders, IntoResponse},
+};
 use gnomon_policy::Luck;
+use serde_json::json;
 
 use super::{CANARY, STABLE, VERSION_FIELD, chance};
 
@@ -18,6 +23,10 @@ pub(super) struct Manner {
     pub(super) most: Duration,
     /// Share of replies with status 500.
     pub(super) errors: f64,
+    /// What it takes the sum of a cart to be.
+    pub(super) total: f64,
+    /// What it tells caches.
+    pub(super) cache: &'static str,
 }
 
 /// The two, in the order of [`STABLE`] and [`CANARY`].
@@ -27,12 +36,16 @@ pub(super) const MANNERS: [Manner; 2] = [
         least: Duration::from_millis(2),
         most: Duration::from_millis(5),
         errors: 0.0,
+        total: 14.49,
+        cache: "max-age=60",
     },
     Manner {
         name: "v2",
         least: Duration::from_millis(6),
         most: Duration::from_millis(14),
         errors: 0.03,
+        total: 14.5,
+        cache: "no-store",
     },
 ];
 
@@ -62,8 +75,16 @@ fn shop(manner: Manner, luck: Luck) -> Router {
             } else {
                 StatusCode::OK
             };
-            let body = format!("the shop, {}\n", manner.name);
-            (status, [(VERSION_FIELD, manner.name)], body).into_response()
+            let body = json!({
+                "shop": "the shop",
+                "items": [{ "sku": "tea", "price": 9.99 }, { "sku": "cup", "price": 4.5 }],
+                "total": manner.total,
+                "request": format!("{:012x}", fate.to_bits() >> 16),
+            });
+            let cache = HeaderValue::from_static(manner.cache);
+            let version =
+                (HeaderName::from_static(VERSION_FIELD), HeaderValue::from_static(manner.name));
+            (status, AppendHeaders([version, (CACHE_CONTROL, cache)]), Json(body)).into_response()
         }
     })
 }

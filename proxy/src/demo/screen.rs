@@ -194,7 +194,7 @@ impl Screen {
         let cores = status.cores.len();
         let driver = drivers(&status.cores);
         self.console.data(format_args!(
-            "{}: a canary on this machine alone, with two origins, a proxy and {} users\n\n{}\n\
+            "{}: a canary and a shadow on this machine alone, with two origins, a proxy and {} users\n\n{}\n\
              v1 works {}–{} ms on a request; v2 {}–{} ms, and {} of its replies are 500.\n\
              proxy {address} · {cores} core{} · {driver}\n{}\n\n",
             paint.bold("gnomon demo"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{CANARY, screen::View};
+use super::{CANARY, screen::View, shadowing::Seen};
 use crate::cli::{Paint, percent, ratio, shown};
 
 /// Who was where under one weight.
@@ -70,6 +70,8 @@ pub(super) struct Verdict {
     pub(super) meddled: bool,
     /// The users were not let finish: the two accounts need not agree.
     pub(super) interrupted: bool,
+    /// What the shadow has found.
+    pub(super) shadow: Option<Seen>,
     pub(super) view: View,
 }
 
@@ -101,6 +103,7 @@ impl Verdict {
         let said =
             format!("{} requests failed by the proxy{}", self.failed, why.unwrap_or_default());
         all.push((self.failed == 0 && self.view.panics == 0, said));
+        all.extend(self.shadow.iter().flat_map(Seen::promises));
         if !self.interrupted {
             let counted: u64 = self.view.rows.iter().map(|row| row.requests).sum();
             let seen: u64 = self.view.rows.iter().map(|row| row.seen).sum();
@@ -138,6 +141,11 @@ impl Verdict {
                 shown(row.seen_p99),
             ));
         }
+        if let Some(shadow) = &self.shadow {
+            text.push_str(&format!("\n{} ", paint.bold("shadow")));
+            text.push_str(&shadow.text(paint));
+            text.push('\n');
+        }
         for (is_kept, said) in self.promises() {
             let mark = if is_kept { paint.green("✓") } else { paint.red("✗ BROKEN:") };
             text.push_str(&format!("  {mark} {said}\n"));
@@ -154,6 +162,7 @@ impl Verdict {
             "meddled": self.meddled,
             "interrupted": self.interrupted,
             "first_failure": self.first_failure,
+            "shadow": self.shadow.as_ref().map(Seen::json),
             "view": self.view.json(),
         })
     }
@@ -195,6 +204,7 @@ mod tests {
             first_failure: None,
             meddled: false,
             interrupted: false,
+            shadow: None,
             view: view.clone(),
         };
         assert!(sound.is_sound());
