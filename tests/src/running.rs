@@ -265,10 +265,12 @@ impl Drop for Running {
 /// What a test proxy needs, unless its text says otherwise.
 fn sets(driver: Driver, text: &str, folder: &Path) -> Vec<(String, String)> {
     let socket = format!("\"{}/admin.sock\"", folder.display());
+    let state = format!("\"{}/state\"", folder.display());
     let driver = format!("\"{}\"", driver.name());
     let all = [
         ("listen", "\"127.0.0.1:0\"", !text.contains("listen")),
         ("admin.socket", &socket, !text.contains("admin.socket")),
+        ("state.dir", &state, !text.contains("state.dir")),
         ("runtime.cores", "1", !text.contains("runtime.cores")),
         ("runtime.pin", "false", true),
         ("runtime.entries", "256", true),
