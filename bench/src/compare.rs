@@ -18,10 +18,11 @@ use crate::{
     peer::{Peer, Setting},
     process::{self, Running, Usage},
     rig::Rig,
-    scenario::{How, Scenario},
+    scenario::{How, Scenario, Shadow},
 };
 
 mod idle;
+mod mirror;
 mod restart;
 
 /// How a comparison is made.
@@ -55,6 +56,8 @@ struct Entrant<'a> {
     peer: &'a Peer,
     name: String,
     size: u32,
+    /// Whether it may also run where the load does.
+    apart: bool,
     listen: SocketAddr,
 }
 
@@ -63,6 +66,8 @@ struct Stage<'a> {
     scenario: &'a Scenario,
     terms: &'a Terms,
     rig: Rig,
+    /// The proxies' core, and that of the load.
+    cores: [usize; 2],
     tell: &'a mut dyn FnMut(Event<'_>),
 }
 
@@ -91,9 +96,15 @@ pub fn run(
     process::pin(terms.load_core)?;
     let host = if scenario.everywhere { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
     let rig = Rig::new().and_then(|rig| rig.with_origin((host, terms.port).into()));
+    let rig = rig.and_then(|rig| match scenario.shadow {
+        None | Some(Shadow::Refuses) => Ok(rig),
+        Some(Shadow::Answers) => rig.with_shadow(shadow(terms.port), false),
+        Some(Shadow::Hangs) => rig.with_shadow(shadow(terms.port), true),
+    });
     let rig = rig.map_err(|error| format!("the origin cannot use port {}: {error}", terms.port))?;
     let entrants = entrants(scenario, peers, terms);
-    let mut stage = Stage { scenario, terms, rig, tell };
+    let cores = [terms.proxy_core, terms.load_core];
+    let mut stage = Stage { scenario, terms, rig, cores, tell };
     Ok(match scenario.how {
         How::Saturated => stage.at_once(&entrants, false),
         How::HalfRate => stage.at_once(&entrants, true),
@@ -106,19 +117,19 @@ fn entrants<'a>(scenario: &Scenario, peers: &'a [Peer], terms: &Terms) -> Vec<En
     let eligible = |peer: &&Peer| {
         (peer.is_ours() || !scenario.ours) && peer.takes_part(&terms.templates, scenario)
     };
-    let all = peers.iter().filter(eligible).flat_map(|peer| {
-        scenario.sizes.iter().map(move |&size| {
-            let name = match scenario.sizes {
-                [_] => peer.name.clone(),
-                _ => format!("{} {size}", peer.name),
-            };
-            (peer, name, size)
-        })
+    let sized = |peer: &'a Peer, size: u32| {
+        let name = match scenario.sizes {
+            [_] => peer.name.clone(),
+            _ => format!("{} {size}", peer.name),
+        };
+        Entrant { peer, name, size, apart: false, listen: local(0) }
+    };
+    let all = peers.iter().filter(eligible).flat_map(|peer| match scenario.shadow {
+        None => scenario.sizes.iter().map(|size| sized(peer, *size)).collect(),
+        Some(_) => mirror::entrants(peer),
     });
     let with_ports = all.zip(terms.port + 1..);
-    with_ports
-        .map(|((peer, name, size), port)| Entrant { peer, name, size, listen: local(port) })
-        .collect()
+    with_ports.map(|(entrant, port)| Entrant { listen: local(port), ..entrant }).collect()
 }
 
 /// A proxy that serves.
@@ -149,9 +160,13 @@ impl Stage<'_> {
         self.rounds(all, |stage, started, round| {
             let mut plan = stage.plan(started.entrant);
             plan.rate = rate;
+            let books = mirror::Books::of(started)?;
             let mut row = stage.measure(started, plan, round)?;
             if let Some(rate) = rate {
                 row.set(Figure::Asked, rate);
+            }
+            if let Some(books) = books {
+                mirror::settle(stage, started, books, &mut row)?;
             }
             Ok(row)
         })
@@ -217,13 +232,15 @@ impl Stage<'_> {
     }
 
     fn setting<'s>(&'s self, entrant: &Entrant<'_>, dir: &'s Path) -> Setting<'s> {
+        let cores = if entrant.apart { 2 } else { 1 };
         Setting {
             templates: &self.terms.templates,
             dir,
             listen: entrant.listen,
             upstream: local(self.terms.port),
+            shadow: shadow(self.terms.port),
             size: entrant.size,
-            core: self.terms.proxy_core,
+            cores: &self.cores[..cores],
         }
     }
 
@@ -303,6 +320,9 @@ impl Stage<'_> {
         row.set(Figure::RssKib, after.rss_kib as f64);
         row.set(Figure::Busy, cpu_seconds / seconds);
         row.set(Figure::LoadBusy, own_seconds / seconds);
+        if started.entrant.size > 0 && scenario.shadow.is_some() {
+            row.set(Figure::Delivered, stretch.copies as f64 / load.requests as f64);
+        }
         row.set(Figure::Others, (core_seconds - cpu_seconds).max(0.0) / seconds);
         Ok(row)
     }
@@ -326,6 +346,11 @@ fn last_words(dir: &Path) -> String {
     let text = fs::read_to_string(dir.join("log")).unwrap_or_default();
     let lines: Vec<_> = text.lines().rev().take(20).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+/// Where a shadow's origin listens, or nobody does. All of 127.0.0.0/8 is this machine.
+fn shadow(port: u16) -> SocketAddr {
+    (Ipv4Addr::new(127, 0, 0, 2), port).into()
 }
 
 fn local(port: u16) -> SocketAddr {

@@ -57,6 +57,12 @@ pub enum Figure {
     ReloadRequests,
     /// Of these, lost or answered with anything but 2xx.
     ReloadLost,
+    /// Share of the requests whose copy the shadow's origin has answered.
+    Delivered,
+    /// Share of the requests whose copy was compared, by gnomon's own account.
+    Compared,
+    /// Share of the requests that were not copied for want of room, by gnomon's own account.
+    Dropped,
 }
 
 /// How a figure is written: in the file, as the head of a column, and in which scale and digits.
@@ -71,7 +77,7 @@ const fn style(name: &'static str, title: &'static str, scale: f64, digits: usiz
     Style { name, title, scale, digits }
 }
 
-const STYLES: [Style; 26] = [
+const STYLES: [Style; 29] = [
     style("seconds", "seconds", 1.0, 3),
     style("requests", "requests", 1.0, 0),
     style("other_status", "not 2xx", 1.0, 0),
@@ -98,6 +104,9 @@ const STYLES: [Style; 26] = [
     style("reload_p99_us", "p99 us meanwhile", 1.0, 0),
     style("reload_requests", "requests meanwhile", 1.0, 0),
     style("reload_lost", "lost meanwhile", 1.0, 0),
+    style("delivered", "delivered %", 100.0, 1),
+    style("compared", "compared %", 100.0, 1),
+    style("dropped", "dropped %", 100.0, 1),
 ];
 
 impl Figure {
@@ -129,6 +138,9 @@ impl Figure {
         Self::ReloadP99Us,
         Self::ReloadRequests,
         Self::ReloadLost,
+        Self::Delivered,
+        Self::Compared,
+        Self::Dropped,
     ];
 
     fn style(self) -> &'static Style {
@@ -227,5 +239,6 @@ mod tests {
         }
         assert_eq!(Figure::RssKib.name(), "rss_kib");
         assert_eq!(Figure::ReloadLost.name(), "reload_lost");
+        assert_eq!(Figure::Dropped.name(), "dropped");
     }
 }

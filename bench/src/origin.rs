@@ -1,7 +1,8 @@
 //! The origin: it answers whatever is asked as cheaply as it can.
 //!
 //! `/b/N`, below whatever route, gets a body of N bytes, any other path a small one. Responses are built once and then
-//! only written. A request body is read and forgotten.
+//! only written. A request body is read and forgotten. A shadow's origin is one as well, unless it is to hang: then it
+//! reads whatever comes and never says a word.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,9 +18,37 @@ use crate::{
     poll::{Interest, Poller, Token},
 };
 
+/// Who asks an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The proxy, for its clients.
+    Primary,
+    /// The proxy, for nobody: these are copies.
+    Shadow,
+    /// The same, and nobody is answered.
+    Hung,
+}
+
+impl Role {
+    fn listener(self) -> Token {
+        match self {
+            Self::Primary => Token::OriginAccept,
+            Self::Shadow | Self::Hung => Token::ShadowAccept,
+        }
+    }
+
+    fn connection(self, slot: u32) -> Token {
+        match self {
+            Self::Primary => Token::Origin(slot),
+            Self::Shadow | Self::Hung => Token::Shadow(slot),
+        }
+    }
+}
+
 /// A listening origin and its connections.
 #[derive(Debug)]
 pub struct Origin {
+    role: Role,
     listener: TcpListener,
     connections: Vec<Option<Connection>>,
     free: Vec<u32>,
@@ -32,13 +61,13 @@ impl Origin {
     ///
     /// # Errors
     /// When the address is taken.
-    pub fn listen(address: SocketAddr, poller: &Poller) -> io::Result<Self> {
+    pub fn listen(address: SocketAddr, role: Role, poller: &Poller) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         rustix::net::listen(&listener, BACKLOG)?;
         listener.set_nonblocking(true)?;
-        poller.add(&listener, Token::OriginAccept, Interest::Read)?;
-        let replies = HashMap::new();
-        Ok(Self { listener, connections: Vec::new(), free: Vec::new(), replies, served: 0 })
+        poller.add(&listener, role.listener(), Interest::Read)?;
+        let (connections, free, replies) = (Vec::new(), Vec::new(), HashMap::new());
+        Ok(Self { role, listener, connections, free, replies, served: 0 })
     }
 
     /// How many requests it has answered.
@@ -61,7 +90,7 @@ impl Origin {
                 self.connections.push(None);
                 u32::try_from(self.connections.len() - 1).expect("bounded by CONNECTIONS_MAX")
             });
-            if poller.add(&stream, Token::Origin(slot), Interest::Read).is_ok() {
+            if poller.add(&stream, self.role.connection(slot), Interest::Read).is_ok() {
                 self.connections[slot as usize] = Some(Connection::new(stream));
             } else {
                 self.free.push(slot);
@@ -73,17 +102,18 @@ impl Origin {
     pub fn turn(&mut self, slot: u32, poller: &Poller, buffer: &mut [u8]) {
         let Some(Some(connection)) = self.connections.get_mut(slot as usize) else { return };
         let was_writing = !connection.unsent.is_empty();
-        let outcome = if was_writing {
+        let outcome = if self.role == Role::Hung {
+            connection.ignore(buffer)
+        } else if was_writing {
             connection.flush()
         } else {
             connection.read(buffer, &mut self.replies, &mut self.served)
         };
         let writing = !connection.unsent.is_empty();
+        let token = self.role.connection(slot);
         let watched = match (was_writing, writing) {
-            (false, true) => {
-                poller.modify(&connection.stream, Token::Origin(slot), Interest::Write)
-            }
-            (true, false) => poller.modify(&connection.stream, Token::Origin(slot), Interest::Read),
+            (false, true) => poller.modify(&connection.stream, token, Interest::Write),
+            (true, false) => poller.modify(&connection.stream, token, Interest::Read),
             (true, true) | (false, false) => Ok(()),
         };
         if outcome.is_err() || watched.is_err() || (connection.closing && !writing) {
@@ -141,6 +171,16 @@ impl Connection {
             self.take(&joined, replies, served)?;
         }
         self.flush()
+    }
+
+    /// Reads once, to no end.
+    fn ignore(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        match self.stream.read(buffer) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Goes through `bytes` request by request; what is left of a head waits in `self.head`.

@@ -87,10 +87,12 @@ pub struct Setting<'a> {
     pub listen: SocketAddr,
     /// Where the origin listens.
     pub upstream: SocketAddr,
+    /// Where copies go.
+    pub shadow: SocketAddr,
     /// How often a template repeats what it says to repeat.
     pub size: u32,
-    /// The core the proxy shall stay on.
-    pub core: usize,
+    /// The cores the proxy shall stay on; it serves requests on the first.
+    pub cores: &'a [usize],
 }
 
 impl Peer {
@@ -143,7 +145,7 @@ impl Peer {
         }
         // The floor is one of requests: of memory and of reloads there is none.
         let loaded = matches!(scenario.how, How::Saturated | How::HalfRate);
-        loaded && (self.name == RELAY || scenario.configs.is_none())
+        loaded && scenario.shadow.is_none() && (self.name == RELAY || scenario.configs.is_none())
     }
 
     /// Writes its configuration.
@@ -156,11 +158,12 @@ impl Peer {
         setting: &Setting<'_>,
         generation: u32,
     ) -> Result<PathBuf, String> {
-        let Setting { templates, dir, listen, upstream, size, .. } = *setting;
+        let Setting { templates, dir, listen, upstream, shadow, size, cores } = *setting;
+        let core = cores.first().copied().unwrap_or(0);
         let template = self
             .template(templates, scenario)
             .ok_or_else(|| format!("{} has no configuration for {}", self.name, scenario.name))?;
-        let values = Values { dir, listen, upstream, size, generation };
+        let values = Values { dir, listen, upstream, shadow, core, size, generation };
         // HAProxy keeps long lists in files of their own.
         let map = template.with_extension("map");
         if map.is_file() {
@@ -185,7 +188,7 @@ impl Peer {
         };
         let mut command = Command::new(&self.program);
         command.current_dir(setting.dir).args(self.arguments.split_whitespace().map(fill));
-        Running::start(&self.name, command, setting.core, &setting.dir.join("log"))
+        Running::start(&self.name, command, setting.cores, &setting.dir.join("log"))
     }
 
     fn needs_config(&self) -> bool {

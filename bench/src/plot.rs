@@ -31,10 +31,12 @@ struct Bar {
 #[must_use]
 pub fn cpu(rows: &[Row]) -> Option<String> {
     let scenarios = scenario::ALL.iter();
-    let groups = scenarios.filter(|it| it.how == How::Saturated && !it.ours).filter_map(|it| {
-        let rows: Vec<&Row> = rows.iter().filter(|row| row.scenario == it.name).collect();
-        group(it.what, &rows, Figure::CpuUs)
-    });
+    let groups = scenarios
+        .filter(|it| it.how == How::Saturated && !it.ours && it.shadow.is_none())
+        .filter_map(|it| {
+            let rows: Vec<&Row> = rows.iter().filter(|row| row.scenario == it.name).collect();
+            group(it.what, &rows, Figure::CpuUs)
+        });
     draw(
         "CPU time per request",
         "of the proxy, saturated on one core; medians, thin lines from least to most; shorter is better",

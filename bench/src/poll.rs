@@ -14,6 +14,10 @@ pub enum Token {
     OriginAccept,
     /// A connection of the origin.
     Origin(u32),
+    /// The listening socket of the shadow's origin.
+    ShadowAccept,
+    /// A connection of the shadow's origin.
+    Shadow(u32),
     /// A connection of the load.
     Load(u32),
     /// The relay's listening socket.
@@ -30,6 +34,8 @@ impl Token {
             Self::Load(slot) => 2 << 32 | u64::from(slot),
             Self::RelayAccept => 3 << 32,
             Self::Relay(slot) => 4 << 32 | u64::from(slot),
+            Self::ShadowAccept => 5 << 32,
+            Self::Shadow(slot) => 6 << 32 | u64::from(slot),
         }
     }
 
@@ -40,7 +46,9 @@ impl Token {
             1 => Self::Origin(slot),
             2 => Self::Load(slot),
             3 => Self::RelayAccept,
-            _ => Self::Relay(slot),
+            4 => Self::Relay(slot),
+            5 => Self::ShadowAccept,
+            _ => Self::Shadow(slot),
         }
     }
 }
@@ -153,6 +161,8 @@ mod tests {
             Token::Load(u32::MAX),
             Token::RelayAccept,
             Token::Relay(0),
+            Token::ShadowAccept,
+            Token::Shadow(9),
         ] {
             assert_eq!(Token::unpack(token.pack()), token);
         }

@@ -55,14 +55,14 @@ impl Memory {
 }
 
 impl Running {
-    /// Starts `command` on `core`, its words going to the file `log`.
+    /// Starts `command` on `cores`, its words going to the file `log`.
     ///
     /// # Errors
     /// A sentence on why it could not be started.
     pub fn start(
         name: &str,
         mut command: Command,
-        core: usize,
+        cores: &[usize],
         log: &Path,
     ) -> Result<Self, String> {
         let out = fs::File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
@@ -70,7 +70,7 @@ impl Running {
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         // A child inherits where its parent may run, so that all its threads start in place.
         let before = rustix::thread::sched_getaffinity(None).map_err(|error| error.to_string())?;
-        pin(core)?;
+        pin_to(cores)?;
         let group = Group::create(&format!("gnomon-bench-{}-{name}", std::process::id()));
         let group = group.filter(|group| group.enter().is_ok());
         let spawned = command.spawn();
@@ -215,13 +215,19 @@ fn field(pid: u32, name: &str) -> Option<u64> {
 /// # Errors
 /// A sentence, when there is no such core for us.
 pub fn pin(core: usize) -> Result<(), String> {
-    if core >= CpuSet::MAX_CPU {
-        return Err(format!("there is no core {core}"));
+    pin_to(&[core])
+}
+
+fn pin_to(cores: &[usize]) -> Result<(), String> {
+    let mut set = CpuSet::new();
+    for &core in cores {
+        if core >= CpuSet::MAX_CPU {
+            return Err(format!("there is no core {core}"));
+        }
+        set.set(core);
     }
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    rustix::thread::sched_setaffinity(None, &cores)
-        .map_err(|error| format!("cannot run on core {core}: {error}"))
+    rustix::thread::sched_setaffinity(None, &set)
+        .map_err(|error| format!("cannot run on cores {cores:?}: {error}"))
 }
 
 /// Lets this process, and those it starts, open as many files as a limit can be had for.

@@ -45,7 +45,11 @@ impl Relay {
         match token {
             Token::Relay(slot) => self.relay(slot, poller, buffer),
             Token::RelayAccept => self.accept(poller),
-            Token::OriginAccept | Token::Origin(_) | Token::Load(_) => {}
+            Token::OriginAccept
+            | Token::Origin(_)
+            | Token::ShadowAccept
+            | Token::Shadow(_)
+            | Token::Load(_) => {}
         }
     }
 

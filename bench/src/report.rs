@@ -8,6 +8,8 @@ use crate::{
     scenario::{How, Scenario},
 };
 
+mod mirror;
+
 /// Every row as comma-separated values, a line of names first.
 #[must_use]
 pub fn csv(rows: &[Row]) -> String {
@@ -80,9 +82,10 @@ fn figures(how: How) -> (Figure, &'static [Figure]) {
 /// One row for the eye, while the comparison runs.
 #[must_use]
 pub fn line(row: &Row, how: How) -> String {
-    let mut line = format!("{:<13} {:<13} round {:<2}", row.scenario, row.peer, row.round);
+    let mut line = format!("{:<14} {:<15} round {:<2}", row.scenario, row.peer, row.round);
     let (main, also) = figures(how);
-    for figure in std::iter::once(main).chain(also.iter().copied().take(4)) {
+    let all = std::iter::once(main).chain(also.iter().copied().take(4));
+    for figure in all.chain([Figure::Delivered]) {
         if let Some(value) = row.get(figure) {
             let _ = write!(line, "  {} {}", figure.tell(value), figure.title());
         }
@@ -113,6 +116,9 @@ pub fn peers(rows: &[&Row]) -> Vec<String> {
 pub fn table(scenario: &Scenario, rows: &[&Row]) -> String {
     let (main, also) = figures(scenario.how);
     let peers = peers(rows);
+    if scenario.shadow.is_some() {
+        return mirror::table(scenario, rows, main);
+    }
     let of = |peer: &str| Spread::of(rows, peer, main).map(|spread| spread.median);
     let references = if scenario.sizes.len() > 1 {
         vec![("to the first", peers.first().and_then(|first| of(first)))]

@@ -11,7 +11,7 @@ use rustix::thread::set_current_timer_slack;
 
 use crate::{
     load::{Load, Plan, Seen},
-    origin::Origin,
+    origin::{Origin, Role},
     poll::{Poller, Ready, Token},
     relay::Relay,
 };
@@ -23,6 +23,7 @@ pub struct Rig {
     ready: Ready,
     buffer: Vec<u8>,
     origin: Option<Origin>,
+    shadow: Option<Origin>,
     relay: Option<Relay>,
 }
 
@@ -33,6 +34,8 @@ pub struct Stretch {
     pub seen: Seen,
     /// How long it was measured.
     pub lasted: Duration,
+    /// Copies that the shadow's origin answered meanwhile.
+    pub copies: u64,
 }
 
 impl Rig {
@@ -43,7 +46,8 @@ impl Rig {
     pub fn new() -> io::Result<Self> {
         let buffer = vec![0; BUFFER_BYTES];
         let poller = Poller::new()?;
-        Ok(Self { poller, ready: Ready::default(), buffer, origin: None, relay: None })
+        let ready = Ready::default();
+        Ok(Self { poller, ready, buffer, origin: None, shadow: None, relay: None })
     }
 
     /// Lets an origin listen on `address`.
@@ -51,7 +55,17 @@ impl Rig {
     /// # Errors
     /// When the address is taken.
     pub fn with_origin(mut self, address: SocketAddr) -> io::Result<Self> {
-        self.origin = Some(Origin::listen(address, &self.poller)?);
+        self.origin = Some(Origin::listen(address, Role::Primary, &self.poller)?);
+        Ok(self)
+    }
+
+    /// Lets the origin of a shadow listen on `address`; if it `hangs`, it answers nobody.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub fn with_shadow(mut self, address: SocketAddr, hangs: bool) -> io::Result<Self> {
+        let role = if hangs { Role::Hung } else { Role::Shadow };
+        self.shadow = Some(Origin::listen(address, role, &self.poller)?);
         Ok(self)
     }
 
@@ -68,6 +82,11 @@ impl Rig {
     #[must_use]
     pub fn served(&self) -> u64 {
         self.origin.as_ref().map_or(0, Origin::served)
+    }
+
+    /// How many copies the shadow's origin has answered.
+    fn copies(&self) -> u64 {
+        self.shadow.as_ref().map_or(0, Origin::served)
     }
 
     /// Serves for `lasting`.
@@ -97,9 +116,11 @@ impl Rig {
         self.run(Some(&mut load), warm_up)?;
         load.forget();
         edge();
+        let copies = self.copies();
         let began = Instant::now();
         self.run(Some(&mut load), lasting)?;
         let lasted = began.elapsed();
+        let copies = self.copies() - copies;
         edge();
         let within = load.seen().clone();
         self.end(&mut load)?;
@@ -108,7 +129,7 @@ impl Rig {
         let mut seen = load.seen().clone();
         seen.requests = within.requests;
         seen.bytes = within.bytes;
-        Ok(Stretch { seen, lasted })
+        Ok(Stretch { seen, lasted, copies })
     }
 
     /// Does what `plan` says until something is answered.
@@ -197,6 +218,16 @@ impl Rig {
                     Token::OriginAccept => {
                         if let Some(origin) = &mut self.origin {
                             origin.accept(&self.poller);
+                        }
+                    }
+                    Token::Shadow(slot) => {
+                        if let Some(shadow) = &mut self.shadow {
+                            shadow.turn(slot, &self.poller, &mut self.buffer);
+                        }
+                    }
+                    Token::ShadowAccept => {
+                        if let Some(shadow) = &mut self.shadow {
+                            shadow.accept(&self.poller);
                         }
                     }
                     Token::RelayAccept | Token::Relay(_) => {

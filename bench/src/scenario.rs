@@ -18,6 +18,8 @@ pub struct Scenario {
     /// How often a configuration repeats what it says to repeat. With more than one size, each
     /// is measured like a proxy of its own.
     pub sizes: &'static [u32],
+    /// Who gets a copy of every request. Each proxy is then measured without copies, too.
+    pub shadow: Option<Shadow>,
     /// Whether only gnomon is measured.
     pub ours: bool,
     /// Whether the origin answers on all addresses of this machine.
@@ -44,12 +46,24 @@ pub enum How {
     Restart,
 }
 
+/// What becomes of the copies of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shadow {
+    /// They are answered.
+    Answers,
+    /// They are taken, and never answered.
+    Hangs,
+    /// Nobody listens.
+    Refuses,
+}
+
 const PLAIN: Scenario = Scenario {
     name: "",
     what: "",
     how: How::Saturated,
     configs: None,
     sizes: &[0],
+    shadow: None,
     ours: false,
     everywhere: false,
     connections: 64,
@@ -61,10 +75,14 @@ const PLAIN: Scenario = Scenario {
     churn: false,
 };
 
+/// The configurations repeat once what copies want, or not at all.
+const MIRROR: Scenario =
+    Scenario { configs: Some("mirror"), shadow: Some(Shadow::Answers), ..PLAIN };
+
 const SCALING: Scenario = Scenario { sizes: &[2, 1000], ours: true, ..PLAIN };
 
 /// Every workload there is.
-pub const ALL: [Scenario; 18] = [
+pub const ALL: [Scenario; 23] = [
     Scenario { name: "get-150", what: "GET 150 B, 64 connections", ..PLAIN },
     Scenario {
         name: "get-1k",
@@ -140,6 +158,35 @@ pub const ALL: [Scenario; 18] = [
         what: "GET 150 B at a fixed rate, 64 connections",
         how: How::HalfRate,
         ..PLAIN
+    },
+    Scenario {
+        name: "mirror",
+        what: "GET 150 B, every request also to a shadow, 64 connections",
+        ..MIRROR
+    },
+    Scenario {
+        name: "mirror-rate",
+        what: "GET 150 B at a fixed rate, every request also to a shadow, 64 connections",
+        how: How::HalfRate,
+        ..MIRROR
+    },
+    Scenario {
+        name: "mirror-16k",
+        what: "POST 16 KiB, every request also to a shadow, 64 connections",
+        post: Some(16 << 10),
+        ..MIRROR
+    },
+    Scenario {
+        name: "mirror-hung",
+        what: "GET 150 B, every request also to a shadow that never answers, 64 connections",
+        shadow: Some(Shadow::Hangs),
+        ..MIRROR
+    },
+    Scenario {
+        name: "mirror-refused",
+        what: "GET 150 B, every request also to a shadow that nobody listens for, 64 connections",
+        shadow: Some(Shadow::Refuses),
+        ..MIRROR
     },
     Scenario {
         name: "idle",

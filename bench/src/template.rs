@@ -1,6 +1,7 @@
 //! Configurations with blanks.
 //!
-//! `@LISTEN@`, `@LISTEN_PORT@`, `@UPSTREAM@`, `@UPSTREAM_PORT@` and `@DIR@` are filled in, as are
+//! `@LISTEN@`, `@LISTEN_PORT@`, `@UPSTREAM@`, `@UPSTREAM_PORT@`, `@SHADOW@`, `@SHADOW_HOST@`, `@SHADOW_PORT@`, `@CORE@`
+//! and `@DIR@` are filled in, as are
 //! `@SIZE@` and `@GENERATION@`, which counts reloads. A line that begins with `@EACH@` is repeated:
 //! `@N@` is its number from 0, `@SHARE@` its percentage of the whole, `@ENDPOINT@` an address of
 //! its own at the origin's port. `@INCLUDE@ file` stands for another template, to one level.
@@ -21,6 +22,10 @@ pub struct Values<'a> {
     pub listen: SocketAddr,
     /// Where the origin listens.
     pub upstream: SocketAddr,
+    /// Where copies go.
+    pub shadow: SocketAddr,
+    /// The core that requests are served on.
+    pub core: usize,
     /// How often a line is repeated.
     pub size: u32,
     /// How often the configuration has changed.
@@ -70,6 +75,10 @@ fn fill(text: &str, values: &Values<'_>) -> String {
         .replace("@LISTEN_PORT@", &values.listen.port().to_string())
         .replace("@UPSTREAM@", &values.upstream.to_string())
         .replace("@UPSTREAM_PORT@", &values.upstream.port().to_string())
+        .replace("@SHADOW@", &values.shadow.to_string())
+        .replace("@SHADOW_HOST@", &values.shadow.ip().to_string())
+        .replace("@SHADOW_PORT@", &values.shadow.port().to_string())
+        .replace("@CORE@", &values.core.to_string())
         .replace("@DIR@", &values.dir.to_string_lossy())
         .replace("@SIZE@", &values.size.to_string())
         .replace("@GENERATION@", &values.generation.to_string())
@@ -102,11 +111,13 @@ mod tests {
             dir: Path::new("/tmp/x"),
             listen: ([127, 0, 0, 1], 80).into(),
             upstream: ([127, 0, 0, 1], 90).into(),
+            shadow: ([127, 0, 0, 2], 90).into(),
+            core: 4,
             size: 2,
             generation: 3,
         };
-        let text = "listen @LISTEN_PORT@\n@EACH@ v@N@ = @SHARE@ to \"@ENDPOINT@\"\n@GENERATION@";
-        let filled = "listen 80\nv0 = 50 to \"127.1.0.1:90\"\nv1 = 50 to \"127.1.0.2:90\"\n3\n";
+        let text = "listen @LISTEN_PORT@\n@EACH@ v@N@ = @SHARE@ to \"@ENDPOINT@\"\n@GENERATION@ @CORE@ @SHADOW@";
+        let filled = "listen 80\nv0 = 50 to \"127.1.0.1:90\"\nv1 = 50 to \"127.1.0.2:90\"\n3 4 127.0.0.2:90\n";
         assert_eq!(fill(text, &values), filled);
     }
 

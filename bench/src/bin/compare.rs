@@ -30,7 +30,7 @@ struct Arguments {
     /// Seconds before that, not measured.
     #[arg(long, default_value_t = 0.5)]
     warm_up: f64,
-    /// Requests a second in `rate` and `restart`; without it half of what the slowest can do.
+    /// Requests a second in `rate`, `mirror-rate` and `restart`; without it half of what the slowest can do.
     #[arg(long)]
     rate: Option<f64>,
     /// The gnomon to measure.
@@ -104,7 +104,7 @@ fn compare(arguments: &Arguments) -> Result<(), String> {
     let peers = present(arguments)?;
     if arguments.list {
         for scenario in scenario::ALL {
-            say(&format!("scenario {:<13} {}", scenario.name, scenario.what));
+            say(&format!("scenario {:<14} {}", scenario.name, scenario.what));
         }
         return Ok(());
     }
