@@ -5,10 +5,10 @@
 //! bound. Nothing here is global: several proxies may live in one process.
 
 use std::{
-    fmt, io,
+    fmt,
     net::{SocketAddr, TcpListener},
     os::unix::net::UnixListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread::{self, JoinHandle},
     time::Duration,
@@ -19,7 +19,7 @@ use gnomon_config::{
     model::{Bind, Cores, Name, Runtime},
 };
 use gnomon_shadow::{counts::Account, lanes, run::Desk};
-use gnomon_sys::{affinity, limits};
+use gnomon_sys::{affinity, entropy, limits};
 
 pub use crate::control::{Report, Stop};
 use crate::{
@@ -535,11 +535,7 @@ fn spawn<T: Send + 'static>(
 }
 
 pub(crate) fn seed() -> Result<[u8; 32], Refused> {
-    let mut seed = [0; 32];
-    let read = std::fs::File::open(Path::new("/dev/urandom"))
-        .and_then(|mut file| io::Read::read_exact(&mut file, &mut seed));
-    read.map_err(|error| Refused::new(Kind::Machine, format!("/dev/urandom: {error}")))?;
-    Ok(seed)
+    entropy::draw().map_err(|error| Refused::new(Kind::Machine, format!("/dev/urandom: {error}")))
 }
 
 /// Says plainly what has been started.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use gnomon_policy::retry::is_safe;
 use gnomon_wire::ResponseHead;
 
 use crate::{
@@ -343,9 +344,4 @@ fn endpoint_of(pair: &Pair) -> String {
     let request = pair.request();
     let text = String::from_utf8_lossy;
     endpoint::key(&text(request.method()), &text(request.path()))
-}
-
-/// RFC 9110 section 9.2.1.
-fn is_safe(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
 }

@@ -49,6 +49,12 @@ pub enum Idempotence {
     NotIdempotent,
 }
 
+/// Whether a method asks for nothing to be changed (RFC 9110 section 9.2.1).
+#[must_use]
+pub fn is_safe(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
+}
+
 impl Idempotence {
     /// Of a method, by RFC 9110 section 9.2.2; methods unknown there are not idempotent.
     #[must_use]

@@ -22,6 +22,7 @@ use std::{
 };
 
 use gnomon_shadow::{ledger::Saved, run::Desk, store};
+use gnomon_sys::entropy;
 
 use super::api::{StoreError, StoreStatus};
 use crate::clock;
@@ -63,7 +64,7 @@ impl Memory {
                 let folder = self.folder.display();
                 tracing::error!(%folder, %why, "what shadows learn is not kept over a restart");
                 self.status.fail(now(), &format!("{folder}: {why}"));
-                (random().unwrap_or_default(), Saved::default(), false)
+                (entropy::draw().unwrap_or_default(), Saved::default(), false)
             }
         };
         let opened = self.opened.get_or_init(|| Opened { key, keeps });
@@ -174,16 +175,10 @@ fn key(path: &Path) -> io::Result<[u8; 32]> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    key = random()?;
+    key = entropy::draw()?;
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(&key)?;
     file.sync_all()?;
-    Ok(key)
-}
-
-fn random() -> io::Result<[u8; 32]> {
-    let mut key = [0; 32];
-    fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
     Ok(key)
 }
 

@@ -9,6 +9,7 @@
 pub mod address;
 pub mod affinity;
 pub mod duplex;
+pub mod entropy;
 pub mod limits;
 pub mod memory;
 pub mod socket;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use gnomon_policy::retry;
 use gnomon_shadow::{capture::Capture, counts::Failed, exchange::Reply, recheck::Recheck};
 use gnomon_wire::{
     BodyLimits, BodyReader, Framing, HeadLimits, Progress, Response, ResponseHead, Side,
@@ -35,7 +36,7 @@ pub(super) struct Question {
 
 impl Question {
     pub(super) fn of(method: &str, bytes: Vec<u8>) -> Self {
-        let is_safe = matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE");
+        let is_safe = retry::is_safe(method.as_bytes());
         Self { bytes, is_head: method == "HEAD", is_safe }
     }
 }
