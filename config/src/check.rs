@@ -14,7 +14,7 @@ use std::{collections::HashMap, hash::Hash};
 
 use crate::{
     code, known,
-    model::{Config, Name, Shadow, Upstream, UpstreamIx, VersionIx},
+    model::{Config, Metrics, Name, Shadow, Upstream, UpstreamIx, VersionIx},
     names,
     problem::{Place, Problem, Severity, Wrong},
     read::{Reader, Scope},
@@ -46,6 +46,9 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
         upstreams: upstreams.declared.into_iter().map(|declared| declared.upstream).collect(),
         routes: routes.into_iter().map(|declared| declared.route).collect(),
         shadows,
+        rollouts: Vec::new(),
+        kpis: Vec::new(),
+        metrics: Metrics::default(),
         log: service::log(&mut reader, &scope),
         access_log: service::access_log(&mut reader, &scope),
         runtime: service::runtime(&mut reader, &scope),

@@ -4,6 +4,7 @@
 //! Built by `check` alone. Indices ([`UpstreamIx`], [`VersionIx`]) are valid in the [`Config`]
 //! that holds them.
 
+mod rollout;
 mod service;
 mod shadow;
 
@@ -11,6 +12,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
+pub use rollout::{
+    Direction, Fuse, Gate, Kpi, KpiSource, Limit, Metrics, On, OnFail, OnInconclusive, Probe,
+    Rollout, Stage, Start, Step, Timing, Window, Worse,
+};
 pub use service::{
     AccessFormat, AccessLog, Admin, Cores, Driver, Level, Limits, Log, LogFormat, Runtime, Sink,
     State, Timeouts,
@@ -48,6 +53,9 @@ pub struct UpstreamIx(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionIx(pub u16);
 
+/// KPIs at most: each takes room in the evidence of every core.
+pub const KPIS_MAX: usize = 4;
+
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -59,6 +67,12 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Whose requests are copied to whom, in order of declaration; at most 64.
     pub shadows: Vec<Shadow>,
+    /// How canaries grow, in order of declaration; at most one for an upstream.
+    pub rollouts: Vec<Rollout>,
+    /// Business outcomes, in order of declaration; at most [`KPIS_MAX`].
+    pub kpis: Vec<Kpi>,
+    /// The exposition for Prometheus.
+    pub metrics: Metrics,
     /// Global deadlines; a route may narrow them.
     pub timeouts: Timeouts,
     /// Global limits; a route may narrow them.

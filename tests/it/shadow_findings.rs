@@ -561,8 +561,7 @@ fn taking(time: Duration) -> Origin {
 fn a_slower_shadow_is_told_and_one_as_slow_is_not() {
     on_each_driver(|driver| {
         let short = Duration::from_millis(2);
-        let (primary, same, slow) =
-            (taking(short), taking(short), taking(Duration::from_secs(2)));
+        let (primary, same, slow) = (taking(short), taking(short), taking(Duration::from_secs(2)));
         let more = format!(
             "shadow.new.noise = true\nupstream.o.versions.v = [\"{}\"]\n\
              shadow.slow = {{ from = \"shop@v1\", to = \"o@v\", shed_at = \"100%\", \

@@ -23,6 +23,7 @@ pub mod explain;
 pub mod golden;
 pub mod health;
 mod index;
+pub mod judge;
 pub mod luck;
 mod matcher;
 pub mod plan;

@@ -197,6 +197,9 @@ pub(crate) fn config(upstreams: Vec<Upstream>, routes: Vec<Route>) -> Config {
         Admin { socket: PathBuf::new(), mode: 0, group: None, listen: None, read_only: false };
     Config {
         shadows: Vec::new(),
+        rollouts: Vec::new(),
+        kpis: Vec::new(),
+        metrics: gnomon_config::model::Metrics::default(),
         listeners: vec![],
         upstreams,
         routes,

@@ -1,0 +1,11 @@
+//! The judge: is the canary worse than stable, and may that be said already?
+//!
+//! It is fed [`Cohort`]s, the requests of one second by the version they were *assigned* to, with
+//! the probability the router really used. The claim to refute is "a bad answer is no more likely
+//! to have been sent to the canary than that probability, adjusted for the margin, says". What
+//! befalls both versions alike cancels, whatever the traffic, and the evidence may be looked at
+//! after every request (Ville's inequality). Pure: time is a cohort's second.
+
+pub mod cohort;
+
+pub use cohort::{Cohort, Tally};
