@@ -37,6 +37,7 @@ use crate::{
     log::OwnLog,
     runtime,
     snapshot::{Phase, Publisher},
+    trial::{self, Sighting},
     worker,
 };
 
@@ -103,9 +104,9 @@ pub fn start(options: Options) -> Result<Running, Refused> {
             cpu: places.spare(),
         };
         let threads = Threads::start(workers.rings, shadower, &logs, &memory)?;
-        Ok((workers.drivers, threads))
+        Ok((workers.drivers, workers.sightings, threads))
     });
-    let (drivers, threads) = started.inspect_err(|_| {
+    let (drivers, sightings, threads) = started.inspect_err(|_| {
         // Cores that did start give up their listeners.
         (state.phase, state.listeners) = (Phase::Closing, Vec::new());
         state.publish(&shared.publisher);
@@ -120,6 +121,7 @@ pub fn start(options: Options) -> Result<Running, Refused> {
         shadow,
         memory,
         drivers,
+        sightings,
         admin_address: tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()),
     }));
     let handle = runtime.handle().clone();
@@ -352,9 +354,12 @@ fn choose_cores(
     }
 }
 
+#[derive(Default)]
 struct Workers {
     drivers: Vec<String>,
     rings: Vec<rtrb::Consumer<u8>>,
+    /// What cores have seen of users and requests in trials.
+    sightings: Vec<rtrb::Consumer<Sighting>>,
     /// The shadow thread's end of each core.
     shadowed: Vec<gnomon_shadow::run::Core>,
 }
@@ -367,13 +372,15 @@ fn start_workers(
     shadow: &Arc<Desk>,
 ) -> Result<Workers, Refused> {
     let count = places.count();
-    let mut workers = Workers { drivers: Vec::new(), rings: Vec::new(), shadowed: Vec::new() };
+    let mut workers = Workers::default();
     let mut reports = Vec::new();
     for index in 0..count {
         let (log, ring) = rtrb::RingBuffer::new(access::RING_BYTES);
+        let (sightings, seen) = rtrb::RingBuffer::new(trial::SIGHTINGS);
         let (lane, outlet) = lanes::lane(lanes::PLACES);
         let (report, reported) = crossbeam_channel::bounded(1);
         workers.rings.push(ring);
+        workers.sightings.push(seen);
         let account = Arc::new(Account { core: index, ..Account::default() });
         workers.shadowed.push(gnomon_shadow::run::Core { outlet, account: account.clone() });
         reports.push(reported);
@@ -382,6 +389,7 @@ fn start_workers(
             cpu: places.cpu(index),
             shared: shared.clone(),
             log,
+            sightings,
             runtime: runtime.clone(),
             lane,
             account,

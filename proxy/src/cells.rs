@@ -4,6 +4,8 @@
 //! and store. Control sums the blocks of all cores when somebody asks. Blocks are kept by name
 //! over reloads, so no count is ever lost.
 
+pub mod routes;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use gnomon_policy::golden;
@@ -97,6 +99,8 @@ pub struct VersionCells {
     pub connect_failures: Cell,
     /// … the connection ended before the reply did.
     pub resets: Cell,
+    /// … its content ended early.
+    pub truncated: Cell,
     /// … a deadline passed.
     pub timeouts: Cell,
     /// … the reply was malformed.

@@ -23,6 +23,7 @@ mod splits;
 pub(crate) mod state;
 mod status;
 pub(crate) mod stop;
+pub(crate) mod trials;
 mod watch;
 
 use std::{
@@ -51,6 +52,7 @@ use crate::{
     boot::{Load, Shared, Signals},
     clock::{self, Moment},
     log::OwnLog,
+    trial::Sighting,
 };
 
 /// The control thread's world.
@@ -84,11 +86,13 @@ pub(crate) struct Parts {
     pub(crate) shadow: Arc<gnomon_shadow::run::Desk>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) drivers: Vec<String>,
+    pub(crate) sightings: Vec<rtrb::Consumer<Sighting>>,
     pub(crate) admin_address: Option<SocketAddr>,
 }
 
 impl Control {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(mut parts: Parts) -> Self {
+        parts.state.trials.listen(parts.sightings);
         Self {
             watch: Mutex::new(Watch::new(parts.shared.cores.len())),
             shared: parts.shared,

@@ -26,4 +26,5 @@ pub mod log;
 mod patience;
 mod runtime;
 pub mod snapshot;
+pub mod trial;
 mod worker;

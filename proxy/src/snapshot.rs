@@ -20,8 +20,9 @@ use gnomon_shadow::terms::Terms;
 pub use gnomon_sys::address::Address;
 
 use crate::{
-    cells::{EndpointCells, VersionCells},
+    cells::{EndpointCells, VersionCells, routes::RouteBook},
     patience,
+    trial::Trial,
 };
 
 /// What the process as a whole is doing.
@@ -60,6 +61,10 @@ pub struct Snapshot {
     pub endpoints: Vec<EndpointView>,
     /// Who gets copies of what; absent without shadows.
     pub shadows: Option<Arc<Terms>>,
+    /// Which versions are compared, by upstream; empty without rollouts.
+    pub trials: Vec<Option<Arc<Trial>>>,
+    /// Counters of every route and version.
+    pub routes: Arc<RouteBook>,
 }
 
 /// A bound listener.

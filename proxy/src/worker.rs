@@ -9,6 +9,7 @@ mod buffers;
 mod client;
 mod date;
 mod deadline;
+mod evidence;
 mod exchange;
 mod flow;
 mod identity;
@@ -39,7 +40,7 @@ use self::{
     accept::Door, buffers::Buffers, date::Date, deadline::Deadlines, identity::Identities,
     view::View,
 };
-use crate::{access::Recorder, boot::Shared, cells::CoreCells, runtime};
+use crate::{access::Recorder, boot::Shared, cells::CoreCells, runtime, trial::Sighting};
 
 /// What a worker is given at its start.
 pub(crate) struct Setup {
@@ -51,6 +52,8 @@ pub(crate) struct Setup {
     pub(crate) shared: Arc<Shared>,
     /// Its end of the access log's ring.
     pub(crate) log: rtrb::Producer<u8>,
+    /// Its end of the ring of sightings.
+    pub(crate) sightings: rtrb::Producer<Sighting>,
     /// Its end of the lane to the shadow thread.
     pub(crate) lane: Lane<Message>,
     /// What it and the shadow thread hold for each other.
@@ -121,6 +124,7 @@ pub(crate) struct Worker {
     identities: Identities,
     date: Date,
     log: RefCell<Recorder>,
+    sightings: RefCell<rtrb::Producer<Sighting>>,
     lane: Rc<Lane<Message>>,
     account: Arc<Account>,
     shadow: Arc<gnomon_shadow::run::Desk>,
@@ -166,6 +170,7 @@ impl Worker {
             turn: Cell::new(setup.index),
             date: Date::new(),
             log: RefCell::new(Recorder::new(setup.log)),
+            sightings: RefCell::new(setup.sightings),
             lane: Rc::new(setup.lane),
             account: setup.account,
             shadow: setup.shadow,

@@ -30,15 +30,17 @@ pub(crate) struct Assigned {
     pub(crate) probability: Share,
     pub(crate) minted: Option<MintedId>,
     position: u32,
+    /// Hash of the user's key; 0 without one.
+    pub(crate) unit: u64,
 }
 
 /// What a request shows of its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum User {
-    /// The configured key, at this position.
-    Known(u32),
-    /// A cookie of ours, at this position.
-    Ours(u32),
+    /// The configured key, with this hash.
+    Known(u64),
+    /// A cookie of ours, with this hash.
+    Ours(u64),
     /// Nobody yet, but a cookie of ours can be handed out.
     New,
     /// Nobody.
@@ -59,7 +61,7 @@ impl Assigner {
         let ours = || {
             let cookie = request.cookie(&upstream.sticky.cookie);
             let cookie = cookie.filter(|value| MintedId::parse(value).is_some());
-            cookie.map_or(User::New, |value| User::Ours(self.sticky.position(value)))
+            cookie.map_or(User::New, |value| User::Ours(self.sticky.hash(value)))
         };
         match &upstream.sticky.mode {
             StickyMode::None => User::Unknown,
@@ -67,7 +69,7 @@ impl Assigner {
             StickyMode::Key(key) => {
                 let mut buffer = [0; 16];
                 match (sticky::find(key, request, client, &mut buffer), key) {
-                    (Some(value), _) => User::Known(self.sticky.position(value)),
+                    (Some(value), _) => User::Known(self.sticky.hash(value)),
                     (None, Key::Cookie(_)) => ours(),
                     (None, Key::Header(_) | Key::Query(_) | Key::ClientIp) => User::Unknown,
                 }
@@ -77,11 +79,14 @@ impl Assigner {
 
     pub(crate) fn assign(&self, upstream: &Upstream, user: User, luck: &mut Luck) -> Assigned {
         match user {
-            User::Known(position) | User::Ours(position) => {
-                self.assigned(upstream, position, Assignment::Sticky, None)
+            User::Known(unit) | User::Ours(unit) => {
+                self.assigned(upstream, unit, Assignment::Sticky, None)
             }
             User::New => self.mint(upstream, luck),
-            User::Unknown => self.assigned(upstream, position(luck.draw()), Assignment::Coin, None),
+            User::Unknown => {
+                let drawn = self.assigned(upstream, luck.draw(), Assignment::Coin, None);
+                Assigned { unit: 0, ..drawn }
+            }
         }
     }
 
@@ -142,8 +147,8 @@ impl Assigner {
     fn mint(&self, upstream: &Upstream, luck: &mut Luck) -> Assigned {
         let mut draw = || {
             let id = MintedId::mint(luck);
-            let position = self.sticky.position(&id.text());
-            self.assigned(upstream, position, Assignment::Sticky, Some(id))
+            let unit = self.sticky.hash(&id.text());
+            self.assigned(upstream, unit, Assignment::Sticky, Some(id))
         };
         let mut assigned = draw();
         if !self.layout.is_draining() {
@@ -169,14 +174,15 @@ impl Assigner {
     fn assigned(
         &self,
         upstream: &Upstream,
-        position: u32,
+        unit: u64,
         assignment: Assignment,
         minted: Option<MintedId>,
     ) -> Assigned {
+        let position = position(unit);
         let cut = self.layout.at(position);
         let version = cut.map_or(upstream.stable, |cut| cut.version);
         let probability = cut.map_or(Share::WHOLE, Cut::share);
-        Assigned { meant: version, version, assignment, probability, minted, position }
+        Assigned { meant: version, version, assignment, probability, minted, position, unit }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::{error, fmt};
 
-use gnomon_config::model::{self, Config, Headers, Name, Route, UpstreamIx, VersionIx};
+use gnomon_config::model::{
+    self, Config, Headers, KpiSource, Name, Route, UpstreamIx, Version, VersionIx,
+};
 use gnomon_wire::{Edits, edits::EditFault};
 
 use crate::plan::{Plan, RouteIx};
@@ -58,9 +60,14 @@ impl EditTable {
             Ok(u32::try_from(of_routes.len() - 1).unwrap_or(0))
         };
         let places = config.routes.iter().map(&mut place).collect::<Result<_, _>>()?;
-        let versions = config.upstreams.iter().map(|upstream| {
+        let versions = config.upstreams.iter().zip(0..).map(|(upstream, index)| {
             let versions = upstream.versions.iter();
-            versions.map(|version| both(&upstream.name, &version.headers)).collect()
+            let edits = |version: &Version| {
+                let mut both = both(&upstream.name, &version.headers)?;
+                hide_kpis(config, UpstreamIx(index), &upstream.name, &mut both.response)?;
+                Ok(both)
+            };
+            versions.map(edits).collect()
         });
         Ok(Self { places, of_routes, versions: versions.collect::<Result<_, _>>()? })
     }
@@ -76,6 +83,22 @@ impl EditTable {
     pub(crate) fn of_route(&self, route: RouteIx) -> &Both {
         &self.of_routes[self.places[route.0 as usize] as usize]
     }
+}
+
+/// What a reply tells us of its outcome is not for the client.
+fn hide_kpis(
+    config: &Config,
+    upstream: UpstreamIx,
+    owner: &Name,
+    edits: &mut Edits,
+) -> Result<(), BadEdit> {
+    for kpi in config.kpis.iter().filter(|kpi| kpi.upstream == upstream) {
+        if let KpiSource::Header(field) = &kpi.source {
+            let (owner, field) = (owner.clone(), field.clone());
+            edits.remove(&field.clone()).map_err(|fault| BadEdit { owner, field, fault })?;
+        }
+    }
+    Ok(())
 }
 
 fn both(owner: &Name, headers: &Headers) -> Result<Both, BadEdit> {

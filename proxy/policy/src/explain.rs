@@ -13,7 +13,7 @@ use crate::{
     luck::Luck,
     matcher::{Miss, Specificity, best_host, check},
     plan::RouteIx,
-    split::Cut,
+    split::{Cut, position},
     table::{Availability, Decision, Table},
 };
 
@@ -177,8 +177,8 @@ impl Table {
         let assigner = &self.assigners[usize::from(upstream_ix.0)];
         let key = match assigner.user(upstream, request, client) {
             _ if forced.is_some() => KeyFound::Pinned,
-            User::Known(position) => KeyFound::Found(position),
-            User::Ours(position) => KeyFound::Ours(position),
+            User::Known(unit) => KeyFound::Found(position(unit)),
+            User::Ours(unit) => KeyFound::Ours(position(unit)),
             User::New => KeyFound::Minted,
             User::Unknown if upstream.sticky.mode == StickyMode::None => KeyFound::NotSticky,
             User::Unknown => KeyFound::Missing,

@@ -44,6 +44,8 @@ pub struct Plan {
     pub probability: Share,
     /// The sticky id to hand out, if one was minted.
     pub minted: Option<MintedId>,
+    /// Hash of the user's sticky key; 0 without one.
+    pub unit: u64,
     /// Hash of the balance key, for [`Balance::Hash`](gnomon_config::model::Balance::Hash).
     pub balance_key: Option<u64>,
     /// Versions already given up, one bit each, so that falling back ends.

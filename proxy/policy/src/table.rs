@@ -247,6 +247,7 @@ impl Table {
             assignment: Assignment::Pinned,
             probability: Share::WHOLE,
             minted: None,
+            unit: 0,
             balance_key,
             given_up: 0,
         };
@@ -256,8 +257,8 @@ impl Table {
         }
         let user = assigner.user(upstream, request, client);
         let assigned = assigner.assign(upstream, user, luck);
-        let Assigned { version, meant, assignment, probability, minted, .. } = assigned;
-        (Plan { version, meant, assignment, probability, minted, ..plan }, Some(assigned))
+        let Assigned { version, meant, assignment, probability, minted, unit, .. } = assigned;
+        (Plan { version, meant, assignment, probability, minted, unit, ..plan }, Some(assigned))
     }
 
     /// Moves a plan away from a version without an endpoint, if it may be moved.

@@ -24,8 +24,10 @@ use super::{
     resolve::{Answers, Resolved},
     shadows::Shadows,
     splits::{self, Verb},
+    trials::Trials,
 };
 use crate::{
+    cells::routes::RouteBook,
     patience,
     snapshot::{Address, EndpointView, Phase, Publisher, Snapshot, VersionView},
 };
@@ -38,6 +40,7 @@ pub(crate) struct State {
     pub(crate) splits: BTreeMap<Name, SplitState>,
     pub(crate) registry: Registry,
     pub(crate) shadows: Shadows,
+    pub(crate) trials: Trials,
     pub(crate) listeners: Vec<Bound>,
     pub(crate) last_listener_id: u64,
     pub(crate) resolved: Resolved,
@@ -48,6 +51,8 @@ pub(crate) struct State {
     pub(crate) is_stale: bool,
     /// The configuration's routes and the splits, compiled.
     table: Arc<Table>,
+    /// The counters of its routes.
+    pub(crate) routes: Arc<RouteBook>,
     /// The deadlines of its routes.
     patience: Arc<patience::OfRoutes>,
     /// Replaced snapshots that a core may hold still.
@@ -71,6 +76,8 @@ impl State {
         let mut state = Self {
             table: compile(&config, &splits)?,
             shadows: Shadows::new(cores, &config),
+            trials: Trials::new(cores),
+            routes: Arc::new(RouteBook::new(&config, cores, None)),
             patience: Arc::new(patience::OfRoutes::new(&config)),
             config,
             splits,
@@ -128,6 +135,8 @@ impl State {
         listeners::unlink(self.listeners.iter().filter(|old| !stays(old)));
         self.patience = Arc::new(patience::OfRoutes::new(&config));
         self.shadows.take_config(&config);
+        let cores = self.registry.cores();
+        self.routes = Arc::new(RouteBook::new(&config, cores, Some(&self.routes)));
         (self.config, self.splits, self.table, self.listeners) = (config, splits, table, bound);
         let wanted = super::resolve::targets(&self.config);
         self.resolved.retain(|target, _| wanted.contains(target));
@@ -170,6 +179,8 @@ impl State {
             first_version: Vec::new(),
             endpoints: Vec::new(),
             shadows: None,
+            trials: Vec::new(),
+            routes: self.routes.clone(),
             config: config.clone(),
         };
         for (upstream, upstream_ix) in config.upstreams.iter().zip(0..) {
@@ -184,6 +195,7 @@ impl State {
         }
         self.prune();
         snapshot.shadows = self.shadows.terms(&snapshot);
+        snapshot.trials = self.trials.terms(&snapshot);
         snapshot
     }
 

@@ -52,6 +52,7 @@ fn bench(name: &str, more: &str) -> Bench {
     let (theirs, over) = (shared.clone(), ending.clone());
     thread::Builder::new().spawn(move || acknowledge(&theirs, &over)).unwrap();
     let control = Arc::new(Control::new(Parts {
+        sightings: Vec::new(),
         shared,
         state,
         load,

@@ -204,6 +204,7 @@ impl Exchange<'_> {
         let mut tried = Tried::default();
         let mut failure = Failure::origin(Stage::Connect, Kind::Unavailable);
         self.view.budget(plan.upstream).borrow_mut().deposit();
+        plan = self.worker.admit(self.view, plan, entry);
         loop {
             entry.plan = Some(plan);
             failure = match self.choose(&plan, &tried) {
@@ -213,6 +214,7 @@ impl Exchange<'_> {
                         Attempt::Whole(whole, surplus) => return Ok((whole, surplus)),
                         Attempt::Broken(broken) if broken.begun => return Err(broken),
                         Attempt::Broken(broken) => {
+                            entry.evidence.note(&broken);
                             // A stale pooled connection says nothing of the endpoint.
                             if broken.stage != FailureStage::Reused {
                                 tried.add(index);

@@ -11,15 +11,17 @@ use gnomon_wire::{Known, Request};
 use super::{
     Worker,
     client::Peer,
+    evidence::Evidence,
     identity::ID_BYTES,
     origin::{Origin, Waited},
     view::View,
 };
 use crate::{
     access::{Record, Texts},
-    cells::VersionCells,
+    cells::{VersionCells, routes::RouteCells},
     clock::{self, Moment, nanos},
-    failure::{Failure, Kind, Side},
+    failure::{Failure, Kind, Side, Stage},
+    trial,
 };
 
 /// What is known so far about one exchange.
@@ -38,6 +40,8 @@ pub(super) struct Entry {
     pub(super) sent: u64,
     id: Id,
     endpoint: Option<Rc<Origin>>,
+    headed: Duration,
+    pub(super) evidence: Evidence,
 }
 
 /// What an exchange is called.
@@ -64,6 +68,8 @@ impl Entry {
             sent: 0,
             id: Id::Own(worker.identities.next()),
             endpoint: None,
+            headed: Duration::ZERO,
+            evidence: Evidence::default(),
         }
     }
 
@@ -99,7 +105,33 @@ impl Entry {
     /// The final reply's head has arrived.
     pub(super) fn replied(&mut self, status: u16) {
         self.status = status;
-        self.first_byte = self.sent_at.map(|sent| clock::now() - sent).unwrap_or_default();
+        let now = clock::now();
+        self.headed = now - self.begun;
+        self.first_byte = self.sent_at.map(|sent| now - sent).unwrap_or_default();
+    }
+
+    /// From the request's head to the reply's; zero without a reply.
+    pub(super) const fn headed(&self) -> Duration {
+        self.headed
+    }
+
+    /// The final status, 0 if none was sent.
+    pub(super) const fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(super) const fn failure(&self) -> Option<Failure> {
+        self.failure
+    }
+
+    /// Time since its head had been read.
+    pub(super) fn age(&self) -> Duration {
+        clock::now() - self.begun
+    }
+
+    /// A hash of the id we gave it; 0 if somebody else did.
+    pub(super) fn id_hash(&self) -> u64 {
+        self.own_id().map_or(0, trial::id_hash)
     }
 
     /// When its head had been read.
@@ -124,10 +156,11 @@ impl Entry {
     }
 
     /// Counts the exchange and writes its line.
-    pub(super) fn close(self, worker: &Worker, view: &View, request: Request<'_>, peer: &Peer) {
+    pub(super) fn close(mut self, worker: &Worker, view: &View, request: Request<'_>, peer: &Peer) {
         let total = clock::now() - self.begun;
-        if let Some(plan) = &self.plan {
-            self.count(view, plan, total);
+        if let Some(plan) = self.plan {
+            worker.testify(view, &plan, &mut self);
+            self.count(view, &plan, total);
         }
         let log = &view.snapshot.config.access_log;
         if log.format != AccessFormat::Off && self.is_wanted(log, total, worker) {
@@ -165,8 +198,35 @@ impl Entry {
         if self.status != 0 {
             latency.record(nanos(total));
         }
+        if let Some(cells) = view.route_cells(plan) {
+            self.count_route(cells, plan, total);
+        }
         cells.request_bytes.add(self.received);
         cells.response_bytes.add(self.sent);
+    }
+
+    fn count_route(&self, cells: &RouteCells, plan: &Plan, total: Duration) {
+        let arm = match plan.assignment {
+            Assignment::Coin | Assignment::Sticky => 0,
+            Assignment::Pinned => 1,
+            Assignment::Fallback => 2,
+        };
+        cells.arms[arm].add(1);
+        cells.retried.add(u64::from(self.attempts > 1));
+        if let Some(class) = class_of(self.status) {
+            cells.classes[class].add(1);
+        }
+        if let Some(place) = self.failure.as_ref().and_then(failure_place) {
+            cells.failures[place].add(1);
+        }
+        if self.headed > Duration::ZERO {
+            cells.first_byte.record(nanos(self.headed));
+        }
+        if self.status != 0 {
+            let failed = self.status >= 500;
+            let latency = if failed { &cells.failure_latency } else { &cells.latency };
+            latency.record(nanos(total));
+        }
     }
 
     fn is_wanted(&self, log: &AccessLog, total: Duration, worker: &Worker) -> bool {
@@ -240,13 +300,29 @@ fn told(request: Request<'_>) -> (&[u8], &[u8]) {
 }
 
 fn count_failure(cells: &VersionCells, failure: &Failure) {
-    match (failure.side, failure.kind, failure.counts_as()) {
-        (Side::Client, _, _) => cells.client_gone.add(1),
-        (_, Kind::Malformed(_), _) => cells.protocol_failures.add(1),
-        (_, _, Some(FailureKind::Connect)) => cells.connect_failures.add(1),
-        (_, _, Some(FailureKind::Timeout)) => cells.timeouts.add(1),
-        (_, _, Some(FailureKind::Reset | FailureKind::Status5xx)) => cells.resets.add(1),
-        (_, _, None) => {}
+    if failure.side == Side::Client {
+        return cells.client_gone.add(1);
+    }
+    let all = [
+        &cells.connect_failures,
+        &cells.resets,
+        &cells.timeouts,
+        &cells.truncated,
+        &cells.protocol_failures,
+    ];
+    if let Some(place) = failure_place(failure) {
+        all[place].add(1);
+    }
+}
+
+/// What an exchange without a whole reply counts as: its place in [`FAILURES`](crate::cells::routes::FAILURES).
+fn failure_place(failure: &Failure) -> Option<usize> {
+    match (failure.kind, failure.counts_as()?) {
+        (Kind::Malformed(_), _) => Some(4),
+        (_, FailureKind::Connect) => Some(0),
+        (_, FailureKind::Timeout) => Some(2),
+        (_, FailureKind::Reset | FailureKind::Status5xx) if failure.stage == Stage::Data => Some(3),
+        (_, FailureKind::Reset | FailureKind::Status5xx) => Some(1),
     }
 }
 

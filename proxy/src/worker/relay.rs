@@ -240,6 +240,8 @@ async fn switch(
         return Err(Broken::unanswered(UNEXPECTED));
     }
     entry.replied(response.status());
+    // A tunnel lasts as long as it lasts: that it came about is all that can be said of it.
+    flow.worker.testify(terms.view, terms.plan, entry);
     flow.reply_begun.set(true);
     let client = flow.client;
     let mut out = flow.worker.buffers.rent(Size::Small);
@@ -273,6 +275,7 @@ async fn final_reply(
     let response = Response { head, bytes: inbox.data() };
     let status = response.status();
     entry.replied(status);
+    entry.evidence.read(terms.view, terms.plan, response);
     let framing = response.framing(terms.request.is_head());
     let toward = framing.toward(terms.request.version());
     let origin_persistent = response.persistent() && framing != Framing::UntilClose;
@@ -300,6 +303,9 @@ async fn final_reply(
     flow.tap.reply(inbox.data().get(first.data).unwrap_or_default());
     inbox.consume(first.consumed);
 
+    if !body.reader.is_done() {
+        entry.evidence.replying(flow.worker, terms.view, terms.plan);
+    }
     body.pump(flow, terms, &mut inbox).await?;
     flow.tap.whole();
     let next = if keep_client { Next::Again } else { Next::Linger };

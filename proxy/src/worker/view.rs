@@ -8,9 +8,10 @@ use gnomon_shadow::{counts::Account, terms::CoreTerms};
 
 use super::origin::Origin;
 use crate::{
-    cells::{CoreCells, VersionCells},
+    cells::{CoreCells, VersionCells, routes::RouteCells},
     patience::Patience,
     snapshot::{Phase, Snapshot},
+    trial::Trial,
 };
 
 /// What one core knows of the outside, for as long as the snapshot lasts.
@@ -107,6 +108,16 @@ impl View {
     /// This core's counters of a version.
     pub(super) fn cells(&self, upstream: UpstreamIx, version: model::VersionIx) -> &VersionCells {
         &self.snapshot.versions[self.version_place(upstream, version)].cells[self.core]
+    }
+
+    /// This core's counters of a plan's version on its route.
+    pub(super) fn route_cells(&self, plan: &Plan) -> Option<&RouteCells> {
+        self.snapshot.routes.cells(self.core, plan.route, plan.version)
+    }
+
+    /// The trial of an upstream's versions, if one is under way.
+    pub(super) fn trial(&self, upstream: UpstreamIx) -> Option<&Trial> {
+        self.snapshot.trials.get(usize::from(upstream.0))?.as_deref()
     }
 
     fn version_place(&self, upstream: UpstreamIx, version: model::VersionIx) -> usize {

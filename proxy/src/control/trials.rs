@@ -1,0 +1,325 @@
+//! The trials that rollouts need: what of them goes to the cores, and what comes back as evidence.
+//!
+//! Cohorts are given out in the order of their seconds, each once, when all of its requests are
+//! done with or have had their time. What did not depend on the draw alone is left out.
+
+mod units;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use gnomon_config::model::{KPIS_MAX, KpiSource, Name, Rollout, StickyMode};
+use gnomon_policy::{
+    judge::cohort::{Class, Cohort, bucket},
+    split::{Cut, Layout},
+};
+
+use self::units::Units;
+use crate::{
+    clock::{self, Moment},
+    snapshot::Snapshot,
+    trial::{Evidence, Fuse, Sighting, Trial, fuse::Blown, slots::Reading},
+};
+
+/// All trials of the process.
+#[derive(Debug)]
+pub(crate) struct Trials {
+    cores: usize,
+    started: Moment,
+    /// Wall clock of second 0.
+    begun: Duration,
+    last_number: u32,
+    /// By the rollout's name.
+    known: BTreeMap<Name, Known>,
+    sightings: Vec<rtrb::Consumer<Sighting>>,
+}
+
+/// A trial, with what outlives snapshots.
+#[derive(Debug)]
+struct Known {
+    trial: Arc<Trial>,
+    epochs: Vec<Epoch>,
+    /// The first second that has not been given out.
+    next: u32,
+    units: Units,
+    usual: Usual,
+}
+
+/// A split that was in force.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Epoch {
+    number: u32,
+    /// Probability of the canary among the two.
+    weight: f64,
+    /// What each had of the line of positions.
+    canary: (u32, u32),
+    stable: (u32, u32),
+}
+
+impl Trials {
+    pub(crate) fn new(cores: usize) -> Self {
+        Self {
+            cores,
+            started: clock::now(),
+            begun: clock::wall(),
+            last_number: 0,
+            known: BTreeMap::new(),
+            sightings: Vec::new(),
+        }
+    }
+
+    /// These are the cores' ends of the rings.
+    pub(crate) fn listen(&mut self, sightings: Vec<rtrb::Consumer<Sighting>>) {
+        self.sightings = sightings;
+    }
+
+    /// The trials of `snapshot`, by upstream.
+    pub(crate) fn terms(&mut self, snapshot: &Snapshot) -> Vec<Option<Arc<Trial>>> {
+        let config = &snapshot.config;
+        self.known.retain(|name, _| config.rollouts.iter().any(|it| it.name == *name));
+        if config.rollouts.is_empty() {
+            return Vec::new();
+        }
+        let mut all = vec![None; config.upstreams.len()];
+        for rollout in &config.rollouts {
+            let layout = snapshot.table.layout(rollout.upstream);
+            // Where new users are kept off a version, who is on it is no longer drawn.
+            if !layout.cuts().iter().any(|cut| cut.draining) {
+                all[usize::from(rollout.upstream.0)] = Some(self.trial(snapshot, rollout, layout));
+            }
+        }
+        all
+    }
+
+    fn trial(&mut self, snapshot: &Snapshot, rollout: &Rollout, layout: &Layout) -> Arc<Trial> {
+        let upstream = &snapshot.config.upstreams[usize::from(rollout.upstream.0)];
+        let place = snapshot.first_version[usize::from(rollout.upstream.0)];
+        let before = self.known.get(&rollout.name);
+        // Other versions under the same name are another comparison.
+        let before = before
+            .filter(|known| (known.trial.stable, known.trial.canary) == (rollout.from, rollout.to));
+        let (number, evidence) = match before {
+            Some(known) => (known.trial.number, known.trial.evidence.clone()),
+            None => {
+                self.last_number += 1;
+                (self.last_number, Arc::new(Evidence::new(self.cores, self.started)))
+            }
+        };
+        let range = |version| {
+            let cut = layout.cuts().iter().find(|cut| cut.version == version);
+            cut.map_or((0, 0), |cut: &Cut| (cut.start, cut.end))
+        };
+        let (canary, stable) = (range(rollout.to), range(rollout.from));
+        let mut epoch = Epoch { number: 0, weight: weight(canary, stable), canary, stable };
+        let last = before.and_then(|known| known.epochs.last());
+        let is_same = last.is_some_and(|last| Epoch { number: last.number, ..epoch } == *last);
+        epoch.number = match last {
+            Some(last) => last.number + u32::from(!is_same),
+            // Above all that an earlier process may have written down.
+            None => u32::try_from(self.begun.as_secs()).unwrap_or(1),
+        };
+        let kpis = snapshot.config.kpis.iter().filter(|kpi| kpi.upstream == rollout.upstream);
+        let by_request = kpis.into_iter().any(|kpi| matches!(kpi.source, KpiSource::Late(_)));
+        let trial = Arc::new(Trial {
+            number,
+            name: rollout.name.clone(),
+            stable: rollout.from,
+            canary: rollout.to,
+            epoch: epoch.number,
+            timing: rollout.gate.timing,
+            by_user: upstream.sticky.mode != StickyMode::None,
+            by_request,
+            fuse: Fuse::new(&rollout.fuse),
+            evidence,
+            canary_cells: snapshot.versions[place + usize::from(rollout.to.0)].cells.clone(),
+        });
+        if !is_same {
+            trial.evidence.state.mend();
+        }
+        self.note(trial.clone(), epoch);
+        trial
+    }
+
+    fn note(&mut self, trial: Arc<Trial>, epoch: Epoch) {
+        let now = trial.evidence.second(clock::now());
+        let fresh = || Known {
+            trial: trial.clone(),
+            epochs: Vec::new(),
+            next: now,
+            units: Units::default(),
+            usual: Usual::default(),
+        };
+        let known = self.known.entry(trial.name.clone()).or_insert_with(fresh);
+        if known.trial.number != trial.number {
+            *known = fresh();
+        }
+        known.trial = trial;
+        if known.epochs.last().is_none_or(|last| last.number != epoch.number) {
+            let earlier = known.units.reach();
+            known.units.begin(epoch.number, epoch.canary, epoch.stable, earlier);
+            known.epochs.push(epoch);
+            // A cohort lives for a minute or two, and a split changes once a second at most.
+            let surplus = known.epochs.len().saturating_sub(EPOCHS);
+            known.epochs.drain(..surplus);
+        }
+    }
+
+    /// A new run of a rollout: users that an earlier one had on the canary count anew.
+    pub(crate) fn restart(&mut self, name: &str) {
+        if let Some(known) = self.known.get_mut(name) {
+            known.units = Units::default();
+            if let Some(epoch) = known.epochs.last() {
+                known.units.begin(epoch.number, epoch.canary, epoch.stable, 0);
+            }
+        }
+    }
+
+    /// What has become known of a rollout's trial since it was last asked, in order.
+    pub(crate) fn collect(&mut self, name: &str, now: Moment) -> Vec<Cohort> {
+        self.take_sightings();
+        let begun = self.begun.as_secs();
+        let Some(known) = self.known.get_mut(name) else { return Vec::new() };
+        let now = known.trial.evidence.second(now);
+        let mut cohorts = known.release(now);
+        for cohort in &mut cohorts {
+            known.usual.take(cohort);
+            cohort.second += begun;
+        }
+        known.trial.evidence.state.set_usual(known.usual.rate());
+        known.trial.look(now);
+        cohorts
+    }
+
+    /// What the cores saw when they cut the canary off, if they have since its split changed.
+    pub(crate) fn blown(&self, name: &str) -> Option<Blown> {
+        self.known.get(name)?.trial.evidence.state.blown()
+    }
+
+    fn take_sightings(&mut self) {
+        for ring in &mut self.sightings {
+            // No more than there are now: a core may be adding some all the time.
+            for _ in 0..ring.slots() {
+                let Ok(sighting) = ring.pop() else { break };
+                let mut known = self.known.values_mut();
+                if let Some(known) = known.find(|known| known.trial.number == sighting.trial) {
+                    known.units.see(&sighting);
+                }
+            }
+        }
+    }
+}
+
+impl Known {
+    fn release(&mut self, now: u32) -> Vec<Cohort> {
+        if self.trial.by_user {
+            return self.units.release(now);
+        }
+        let mut cohorts = Vec::new();
+        // The second itself must be over on every core.
+        while self.next + 1 < now {
+            let mut readings = Vec::new();
+            for core in &self.trial.evidence.cores {
+                core.read(self.next, &mut readings);
+            }
+            let age = now - self.next;
+            if !readings.iter().all(|(_, reading)| is_done(reading, age)) {
+                break;
+            }
+            readings.sort_by_key(|(epoch, _)| *epoch);
+            for (number, reading) in readings {
+                let epoch = self.epochs.iter().find(|epoch| epoch.number == number);
+                cohorts.extend(epoch.and_then(|epoch| self.cohort(epoch, reading, age)));
+            }
+            self.next += 1;
+        }
+        cohorts
+    }
+
+    fn cohort(&self, epoch: &Epoch, reading: Reading, age: u32) -> Option<Cohort> {
+        if reading.is_void {
+            return None;
+        }
+        let tally = |counted: crate::trial::slots::Counted| {
+            let (silent, replying) = (counted.silent(), counted.replying);
+            let mut tally = counted.tally;
+            tally.errors[Class::Unfinished as usize] += silent;
+            if replying > 0 {
+                // They go well so far, and have taken as long as this at least.
+                let at = bucket(u64::from(age) * 1_000_000_000);
+                let count = u32::try_from(replying).unwrap_or(u32::MAX);
+                match tally.times.binary_search_by_key(&at, |(known, _)| *known) {
+                    Ok(place) => tally.times[place].1 += count,
+                    Err(place) => tally.times.insert(place, (at, count)),
+                }
+            }
+            tally
+        };
+        Some(Cohort {
+            second: self.next.into(),
+            epoch: epoch.number,
+            weight: epoch.weight,
+            canary: tally(reading.canary),
+            stable: tally(reading.stable),
+        })
+    }
+}
+
+/// Whether everything is known of a second that will be waited for.
+fn is_done(reading: &Reading, age: u32) -> bool {
+    let sides = [&reading.canary, &reading.stable];
+    let open = || sides.iter().map(|side| side.silent()).sum::<u64>();
+    let replying = || sides.iter().map(|side| side.replying).sum::<u64>();
+    match age {
+        HORIZON.. => true,
+        LONG_REPLY.. => open() == 0,
+        _ => open() + replying() == 0,
+    }
+}
+
+/// The canary's part of what the two have of the line.
+fn weight(canary: (u32, u32), stable: (u32, u32)) -> f64 {
+    let (canary, stable) = (canary.1 - canary.0, stable.1 - stable.0);
+    if canary == 0 {
+        return 0.0;
+    }
+    f64::from(canary) / f64::from(canary + stable)
+}
+
+/// How often stable fails, forgetting by half every ten minutes.
+#[derive(Debug, Default)]
+struct Usual {
+    failed: f64,
+    all: f64,
+    second: u64,
+}
+
+impl Usual {
+    #[expect(clippy::cast_precision_loss, reason = "counts of a second")]
+    fn take(&mut self, cohort: &Cohort) {
+        let gone = cohort.second.saturating_sub(self.second) as f64;
+        let kept = (-gone / 600.0).exp2();
+        self.second = cohort.second;
+        self.failed = self.failed * kept + cohort.stable.failed() as f64;
+        self.all = self.all * kept + cohort.stable.assigned as f64;
+    }
+
+    fn rate(&self) -> f64 {
+        self.failed / self.all.max(1.0)
+    }
+}
+
+/// Seconds after which what has not come back counts as unfinished.
+const HORIZON: u32 = 60;
+/// Seconds after which a cohort no longer waits for replies that have begun.
+const LONG_REPLY: u32 = 5;
+/// Splits remembered for each trial.
+const EPOCHS: usize = 256;
+
+const _: () = assert!(KPIS_MAX == 4, "a sighting has room for four");
+
+/// Whether a position lies in a range of the line.
+const fn within(position: u32, range: (u32, u32)) -> bool {
+    range.0 <= position && position < range.1
+}
+
+#[cfg(test)]
+mod tests;

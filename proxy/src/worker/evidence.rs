@@ -1,0 +1,135 @@
+//! What a request has to say in a trial of two versions.
+//!
+//! It counts where the draw sent it, by what its first attempt came to: a retry that another
+//! endpoint or version saved proves nothing. A pooled connection that had died while idle is no
+//! attempt.
+
+use gnomon_config::model::{FailureKind, Timing};
+use gnomon_policy::{Assignment, Plan, judge::cohort::Class, retry::FailureStage};
+use gnomon_wire::Response;
+
+use super::{Worker, record::Entry, relay::Broken, view::View};
+use crate::{
+    failure::{Failure, Kind, Side, Stage},
+    trial::{self, Arm, Levels, Outcome, Sighting, Ticket, Trial, fuse::Admission},
+};
+
+/// What is known so far of a request that is evidence.
+#[derive(Default)]
+pub(super) struct Evidence {
+    ticket: Option<Ticket>,
+    /// How the first attempt went wrong.
+    first: Option<Class>,
+    kpis: Levels,
+}
+
+impl Worker {
+    /// Counts a request for the version it was drawn for, unless the fuse sends it elsewhere.
+    pub(super) fn admit(&self, view: &View, plan: Plan, entry: &mut Entry) -> Plan {
+        let Some(trial) = view.trial(plan.upstream) else { return plan };
+        let (true, Some(arm)) = (is_drawn(&plan, trial), trial.arm(plan.version)) else {
+            return plan;
+        };
+        let second = trial.evidence.second(entry.begun());
+        let core = &trial.evidence.cores[self.index];
+        if arm == Arm::Canary && trial.admit() != Admission::Admitted {
+            core.void(second, trial.epoch);
+            let table = &view.snapshot.table;
+            return table.fallback(&plan, &view.snapshot.availability).unwrap_or(plan);
+        }
+        entry.evidence.ticket = Some(core.assign(second, trial.epoch, arm));
+        plan
+    }
+
+    /// Counts what became of a request that is evidence, if nobody has yet.
+    pub(super) fn testify(&self, view: &View, plan: &Plan, entry: &mut Entry) {
+        let Some(ticket) = entry.evidence.ticket.take() else { return };
+        let Some(trial) = view.trial(plan.upstream) else { return };
+        let outcome = outcome(entry, trial.timing);
+        let core = &trial.evidence.cores[self.index];
+        core.resolve(ticket, &outcome);
+        if outcome.class.is_some() && ticket.arm() == Arm::Canary {
+            // Counted where it was noticed, which is when it is spent.
+            trial.spend(trial.evidence.second(crate::clock::now()));
+        }
+        if trial.by_user || trial.by_request {
+            let request = if trial.by_request { entry.id_hash() } else { 0 };
+            let (epoch, second, arm) = (ticket.epoch(), ticket.second(), ticket.arm());
+            let (trial, unit) = (trial.number, plan.unit);
+            let sighting = Sighting { trial, epoch, second, arm, unit, request, outcome };
+            if self.sightings.borrow_mut().push(sighting).is_err() {
+                core.lost.add(1);
+            }
+        }
+    }
+}
+
+impl Evidence {
+    /// An attempt has failed.
+    pub(super) fn note(&mut self, broken: &Broken) {
+        if self.first.is_none() && broken.stage != FailureStage::Reused {
+            self.first = class_of(&broken.failure);
+        }
+    }
+
+    /// There is more of the reply to come than its head brought along.
+    pub(super) fn replying(&mut self, worker: &Worker, view: &View, plan: &Plan) {
+        if let (Some(ticket), Some(trial)) = (&mut self.ticket, view.trial(plan.upstream)) {
+            trial.evidence.cores[worker.index].reply(ticket);
+        }
+    }
+
+    /// Reads what the reply's head tells of its outcome.
+    pub(super) fn read(&mut self, view: &View, plan: &Plan, response: Response<'_>) {
+        if self.ticket.is_none() {
+            return;
+        }
+        let kpis = view.snapshot.config.kpis.iter().zip(&mut self.kpis);
+        for (kpi, level) in kpis.filter(|(kpi, _)| kpi.upstream == plan.upstream) {
+            let Some(name) = trial::header(kpi) else { continue };
+            let mut fields = response.fields();
+            let field = fields.find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()));
+            *level = field.and_then(|(_, value)| trial::level(kpi, value));
+        }
+    }
+}
+
+/// Whether only the draw decided where it goes. Where users stay, those without a key do not count.
+fn is_drawn(plan: &Plan, trial: &Trial) -> bool {
+    match plan.assignment {
+        Assignment::Coin => !trial.by_user,
+        Assignment::Sticky => true,
+        Assignment::Pinned | Assignment::Fallback => false,
+    }
+}
+
+fn outcome(entry: &Entry, timing: Timing) -> Outcome {
+    let status = entry.status();
+    let class = entry.evidence.first.or_else(|| match entry.failure() {
+        Some(failure) => class_of(&failure),
+        None => (status >= 500).then_some(Class::Status5xx),
+    });
+    // A client that went away leaves nothing to be timed.
+    let is_whole = class.is_none() && entry.failure().is_none();
+    let time = is_whole.then(|| match timing {
+        Timing::FirstByte => entry.headed(),
+        Timing::Total => entry.age(),
+    });
+    let refused = class.is_none() && (400..500).contains(&status);
+    Outcome { class, refused, time, kpis: entry.evidence.kpis }
+}
+
+/// What a failure is to the judge; nothing if it was the client's.
+fn class_of(failure: &Failure) -> Option<Class> {
+    if failure.side == Side::Client {
+        return None;
+    }
+    let is_cut = failure.stage == Stage::Data;
+    Some(match (failure.kind, failure.counts_as()) {
+        (Kind::Timeout, _) if !is_cut && failure.stage != Stage::Connect => Class::Timeout,
+        (_, Some(FailureKind::Connect)) => Class::Connect,
+        (Kind::Unavailable | Kind::Full, _) | (_, None) => Class::Connect,
+        _ if is_cut => Class::Truncated,
+        _ => Class::Reset,
+    })
+}
