@@ -21,6 +21,7 @@ mod it {
     mod split;
     mod sticky;
     mod stop;
+    mod trial;
     mod tunnel;
     mod uploads;
 

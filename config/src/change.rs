@@ -149,6 +149,8 @@ fn tables(config: &Config, routes: &[&Route]) -> BTreeSet<String> {
     tables.extend(config.listeners.iter().map(|it| format!("listener.{}", it.name)));
     tables.extend(routes.iter().map(|it| format!("route.{}", it.name)));
     tables.extend(config.shadows.iter().map(|it| format!("shadow.{}", it.name)));
+    tables.extend(config.rollouts.iter().map(|it| format!("rollout.{}", it.name)));
+    tables.extend(config.kpis.iter().map(|it| format!("kpi.{}", it.name)));
     for upstream in &config.upstreams {
         let name = format!("upstream.{}", upstream.name);
         let versions = upstream.versions.iter();
@@ -193,7 +195,9 @@ fn come_or_gone(
 fn missing_table(path: &str, tables: &BTreeSet<String>) -> Option<String> {
     let keys: Vec<&str> = path.split('.').collect();
     let named = match keys.as_slice() {
-        ["listener" | "upstream" | "route", _, ..] => keys[..2].join("."),
+        ["listener" | "upstream" | "route" | "shadow" | "rollout" | "kpi", _, ..] => {
+            keys[..2].join(".")
+        }
         _ => return None,
     };
     if !tables.contains(&named) {

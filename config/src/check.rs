@@ -3,8 +3,10 @@
 //! One file per area. Whatever is wrong is told, and a stand-in takes its place, so that the rest
 //! can be checked; a [`Config`] with stand-ins never leaves this crate.
 
+mod kpi;
 mod listener;
 mod overlap;
+mod rollout;
 mod route;
 mod service;
 mod shadow;
@@ -14,10 +16,10 @@ use std::{collections::HashMap, hash::Hash};
 
 use crate::{
     code, known,
-    model::{Config, Metrics, Name, Shadow, Upstream, UpstreamIx, VersionIx},
+    model::{Config, Name, Shadow, Upstream, UpstreamIx, VersionIx},
     names,
     problem::{Place, Problem, Severity, Wrong},
-    read::{Reader, Scope},
+    read::{Placed, Reader, Scope},
     source::Sources,
     tree::{Entry, Table},
 };
@@ -33,12 +35,16 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
     let timeouts = service::timeouts(&mut reader, &scope);
     let limits = service::limits(&mut reader, &scope);
     let admin = service::admin(&mut reader, &scope);
-    let listeners = listener::all(&mut reader, &scope, &admin);
+    let metrics = service::metrics(&mut reader, &scope);
+    let listeners = listener::all(&mut reader, &scope, &admin, &metrics);
     let upstreams = Upstreams::new(upstream::all(&mut reader, &scope));
     let globals = route::Globals { timeouts: &timeouts, body_max: limits.body };
     let routes = route::all(&mut reader, &scope, &upstreams, &globals);
     overlap::check(&mut reader, &routes);
     let shadows = shadow::all(&mut reader, &scope, &upstreams);
+    let kpis = kpi::all(&mut reader, &scope, &upstreams);
+    let known = rollout::Known { upstreams: &upstreams, shadows: &shadows, kpis: &kpis };
+    let rollouts = rollout::all(&mut reader, &scope, &known);
     unused(&mut reader, &upstreams.declared, &routes, &shadows);
 
     Config {
@@ -46,9 +52,9 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
         upstreams: upstreams.declared.into_iter().map(|declared| declared.upstream).collect(),
         routes: routes.into_iter().map(|declared| declared.route).collect(),
         shadows,
-        rollouts: Vec::new(),
-        kpis: Vec::new(),
-        metrics: Metrics::default(),
+        rollouts,
+        kpis: kpis.into_iter().map(|declared| declared.kpi).collect(),
+        metrics,
         log: service::log(&mut reader, &scope),
         access_log: service::access_log(&mut reader, &scope),
         runtime: service::runtime(&mut reader, &scope),
@@ -64,6 +70,19 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
 struct Declared {
     upstream: Upstream,
     place: Place,
+    /// In their order.
+    versions: Vec<DeclaredVersion>,
+    /// Whether nothing was wrong with its split, so that it is known who is stable.
+    split_readable: bool,
+}
+
+/// What is known of a version beyond what the model says.
+struct DeclaredVersion {
+    place: Place,
+    /// Where `split` gives it a share.
+    share: Option<Place>,
+    /// Whether nothing was wrong with its endpoints.
+    readable: bool,
 }
 
 /// All upstreams, found by name.
@@ -105,6 +124,37 @@ fn target(
             let wrong = guessing(Wrong::new(code::REFERENCE, message), version, names);
             Err((wrong, Some(declared.place)))
         }
+    }
+}
+
+/// What `key` of `[table]` names; `None` if it is missing or wrong, which is told.
+fn end(
+    reader: &mut Reader<'_, '_>,
+    table: &str,
+    scope: &Scope<'_>,
+    key: &str,
+    upstreams: &Upstreams,
+) -> Option<Placed<(UpstreamIx, Option<VersionIx>)>> {
+    needed(reader, table, scope, key);
+    let text = reader.form(scope, key, |text| Ok(text.to_owned()))?;
+    match target(&text.value, upstreams) {
+        Ok(value) => Some(Placed { value, place: text.place }),
+        Err((wrong, declared)) => {
+            let problem = wrong.at(text.place);
+            reader.tell(match declared {
+                Some(place) => problem.related(place, "declared here"),
+                None => problem,
+            });
+            None
+        }
+    }
+}
+
+/// Tells if `[table]` does not have `key`.
+fn needed(reader: &mut Reader<'_, '_>, table: &str, scope: &Scope<'_>, key: &str) {
+    if scope.entry(key).is_none() {
+        let message = format!("[{table}] has no `{key}`");
+        reader.tell(Problem::error(code::MISSING, scope.place, message));
     }
 }
 

@@ -1,5 +1,6 @@
 //! A configuration written down: every setting with the value that holds.
 
+mod rollout;
 mod shadow;
 
 use std::{fmt::Display, sync::Arc};
@@ -7,8 +8,8 @@ use std::{fmt::Display, sync::Arc};
 use crate::model::{
     AccessFormat, AccessLog, Action, Balance, Bind, Condition, Config, Cores, Driver, Edits,
     Endpoint, FailureKind, Headers, HostPattern, HostRule, Key, Level, Listener, LogFormat, Match,
-    PathPattern, Piece, Rewrite, Route, Secret, Sink, Sticky, StickyMode, Timeouts, Upstream,
-    UpstreamIx, VersionIx,
+    Metrics, PathPattern, Piece, Rewrite, Route, Secret, Sink, Sticky, StickyMode, Timeouts,
+    Upstream, UpstreamIx, VersionIx,
 };
 use crate::names::bare_pattern;
 use crate::units::{show_duration, show_percent, show_share, show_size};
@@ -51,9 +52,16 @@ pub(crate) fn with_routes<'c>(
     for it in &config.shadows {
         out.within(&format!("shadow.{}", it.name), |out| shadow::write(out, it, config));
     }
+    for it in &config.rollouts {
+        out.within(&format!("rollout.{}", it.name), |out| rollout::write(out, it, config));
+    }
+    for it in &config.kpis {
+        out.within(&format!("kpi.{}", it.name), |out| rollout::kpi(out, it, config));
+    }
     out.within("timeouts", |out| timeouts(out, &config.timeouts));
     out.within("limits", |out| limits(out, config));
     out.within("admin", |out| admin(out, config));
+    out.within("metrics", |out| metrics(out, &config.metrics));
     out.within("log", |out| {
         out.text("level", level(config.log.level));
         out.text("format", log_format(config.log.format));
@@ -409,6 +417,16 @@ fn admin(out: &mut Writer, config: &Config) {
         out.text("listen", address);
     }
     out.plain("read_only", it.read_only);
+}
+
+fn metrics(out: &mut Writer, it: &Metrics) {
+    if let Some(address) = it.listen {
+        out.text("listen", address);
+    }
+    out.text("path", &it.path);
+    out.list("buckets", it.buckets.iter().map(|bucket| show_duration(*bucket)));
+    out.plain("exemplars", it.exemplars);
+    out.plain("max_series", it.max_series);
 }
 
 fn access_log(out: &mut Writer, it: &AccessLog) {

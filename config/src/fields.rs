@@ -43,6 +43,16 @@ pub enum Kind {
     Share,
     /// A number of percent, 0 to 100, to 0.001.
     Percent,
+    /// `"0.2pp"`.
+    Points,
+    /// An allowance against stable: `"25%"`, and if it may have percentage points, `"0.2pp"` or
+    /// `"25% + 0.01pp"`.
+    Worse {
+        /// Whether it may.
+        points: bool,
+    },
+    /// A step of a rollout: `"5% for 20m"` or a table.
+    Step,
     /// Any text.
     Text,
     /// A text of this form.

@@ -16,6 +16,9 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("versions", "v1"),
     ("route", "shop"),
     ("shadow", "shop-v2"),
+    ("rollout", "shop"),
+    ("test", "checkout"),
+    ("kpi", "orders"),
 ];
 
 /// Where the remark behind a key begins.
@@ -158,6 +161,12 @@ fn kind_schema(kind: &Kind, path: &str) -> Json {
             { "type": "number", "minimum": 0, "maximum": 100 },
             { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$" }
         ] })),
+        Kind::Points => pattern(r"^[0-9]+(\.[0-9]+)?pp$"),
+        Kind::Worse { points: false } => pattern(r"^[0-9]+(\.[0-9]+)?%$"),
+        Kind::Worse { points: true } => {
+            pattern(r"^[0-9]+(\.[0-9]+)?(%|pp)( *\+ *[0-9]+(\.[0-9]+)?(%|pp))?$")
+        }
+        Kind::Step => step_schema(),
         Kind::Text | Kind::Form(_) => scalar(json!({ "type": "string" })),
         Kind::Choice { now, .. } => scalar(json!({ "enum": now })),
         Kind::IntegerOr(_) => scalar(json!({ "type": ["integer", "string"] })),
@@ -195,6 +204,23 @@ fn condition_schema() -> Json {
     };
     let many = json!({ "type": "array", "items": text, "minItems": 1 });
     json!({ "anyOf": [text, many, one("present", "boolean"), one("regex", "string")] })
+}
+
+fn step_schema() -> Json {
+    let share = kind_schema(&Kind::Share, "");
+    json!({ "anyOf": [
+        { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%( +for +[0-9a-z.]+)?$" },
+        {
+            "type": "object",
+            "properties": {
+                "weight": share,
+                "shadow": share,
+                "hold": kind_schema(&Kind::Duration { zero: true }, ""),
+                "approve": kind_schema(&Kind::Bool, "")
+            },
+            "additionalProperties": false
+        }
+    ] })
 }
 
 fn from_toml(text: &str) -> Json {
@@ -273,6 +299,10 @@ fn takes(kind: &Kind) -> String {
         Kind::Size { min, max } => format!("size, {} to {}", show_size(*min), show_size(*max)),
         Kind::Share => "share".to_owned(),
         Kind::Percent => "number of percent".to_owned(),
+        Kind::Points => "percentage points".to_owned(),
+        Kind::Worse { points: true } => "allowance".to_owned(),
+        Kind::Worse { points: false } => "allowance in percent".to_owned(),
+        Kind::Step => "step".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Form(form) => (*form).to_owned(),
         Kind::Choice { now, .. } => now.join(" | "),

@@ -55,7 +55,7 @@ pub use effective::effective;
 pub use model::Config;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use source::Options;
-pub use units::{show_duration, show_percent, show_share, show_size};
+pub use units::{show_duration, show_percent, show_points, show_share, show_size, show_worse};
 
 use source::Sources;
 

@@ -2,6 +2,8 @@
 //!
 //! Every function is total: it takes any text and gives the value or what is [`Wrong`].
 
+mod window;
+
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use ipnet::IpNet;
@@ -13,6 +15,17 @@ use crate::{
     problem::Wrong,
 };
 
+pub(crate) use window::{show_window, window};
+
+/// The quantiles of latency that a gate may hold by themselves, and their keys.
+pub(crate) const QUANTILES: [(&str, f64); 6] = [
+    ("latency_p50", 0.5),
+    ("latency_p75", 0.75),
+    ("latency_p90", 0.9),
+    ("latency_p95", 0.95),
+    ("latency_p99", 0.99),
+    ("latency_p999", 0.999),
+];
 /// Longest name of a listener, an upstream, a version or a route.
 const NAME_BYTES_MAX: usize = 64;
 /// Longest regular expression; longer ones are data, not patterns.
@@ -342,6 +355,49 @@ pub(crate) fn key(text: &str) -> Result<Key, Wrong> {
     }
 }
 
+/// Where a webhook is, in the clear and without credentials.
+pub(crate) fn webhook(text: &str) -> Result<Arc<str>, Wrong> {
+    let wrong = |label: &str| {
+        Wrong::new(code::URL, format!("`{text}` is not a webhook's address")).label(label)
+    };
+    if text.starts_with("https://") {
+        return Err(Wrong::new(code::LATER, "https is known, but not in this version yet")
+            .label("comes with TLS")
+            .help(
+                "until then, a webhook is asked in the clear: http://HOST:PORT/PATH".to_owned(),
+            ));
+    }
+    let form = "expected \"http://HOST:PORT/PATH\"";
+    let rest = text.strip_prefix("http://").ok_or_else(|| wrong(form))?;
+    let path_at = rest.find('/').unwrap_or(rest.len());
+    let (host, path) = rest.split_at(path_at);
+    if host.contains('@') {
+        return Err(wrong("without user and password, which would be logged and shown"));
+    }
+    let port = host_and_port(host).map(|(_, port)| port);
+    if authority(host).is_err() || port.is_some_and(|port| !matches!(port.parse(), Ok(1_u16..))) {
+        return Err(wrong(form));
+    }
+    if !path.is_empty() {
+        target(path).map_err(|_| wrong("path and query are visible ASCII, without a fragment"))?;
+    }
+    Ok(text.into())
+}
+
+/// A place in a JSON document by an RFC 6901 pointer.
+pub(crate) fn json_pointer(text: &str) -> Result<Arc<str>, Wrong> {
+    let wrong =
+        |label: &str| Wrong::new(code::KPI, format!("`{text}` is not a JSON pointer")).label(label);
+    if !text.starts_with('/') {
+        return Err(wrong("expected a pointer such as \"json:/order/total\""));
+    }
+    let escapes = text.split('~').skip(1);
+    if escapes.into_iter().any(|after| !after.starts_with(['0', '1'])) {
+        return Err(wrong("in a key, `~` is written `~0` and `/` is written `~1`"));
+    }
+    Ok(text.into())
+}
+
 /// One status or a range of them: `"200"`, `"200-399"`.
 pub(crate) fn statuses(text: &str) -> Result<(u16, u16), Wrong> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
@@ -470,4 +526,52 @@ fn offset(message: &str, pattern: &str) -> Option<usize> {
     lines.find(|line| line.strip_prefix("    ") == Some(pattern))?;
     let caret = lines.next()?.find('^')?.checked_sub(4)?;
     pattern.char_indices().map(|(at, _)| at).nth(caret).or(Some(pattern.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_is_asked_in_the_clear_and_without_credentials() {
+        for text in [
+            "http://127.0.0.1:9000/rollouts",
+            "http://hooks.example.com",
+            "http://hooks:80/",
+            "http://[::1]:9000/x?y=z",
+        ] {
+            assert_eq!(webhook(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "",
+            "http://",
+            "http:///x",
+            "http://a:0/",
+            "http://a:65536/",
+            "http://a:/",
+            "http://a b/",
+            "http://a/b c",
+            "http://a/b#c",
+            "http://a?b",
+            "http://me@a/",
+            "http://me:secret@a/",
+            "HTTP://a/",
+            "ftp://a/",
+            "a/b",
+            "http://a/\r\nx: y",
+        ] {
+            assert_eq!(webhook(text).unwrap_err().code, code::URL, "{text:?}");
+        }
+        assert_eq!(webhook("https://a/").unwrap_err().code, code::LATER);
+    }
+
+    #[test]
+    fn a_json_pointer_escapes_its_own_signs() {
+        for text in ["/", "/order/total", "/a~1b/0", "/m~0n", "/ ", "/\u{e9}"] {
+            assert_eq!(json_pointer(text).as_deref(), Ok(text));
+        }
+        for text in ["", "order", "$.order", "/a~", "/a~2", "/~/b", "/~~0"] {
+            assert!(json_pointer(text).is_err(), "{text:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::{
     code,
     fields::{Field, Kind},
     known,
-    model::{Secret, Share},
+    model::{Secret, Share, Worse},
     problem::{Place, Problem, Wrong},
     shape::{self, Row},
     source::Sources,
@@ -122,15 +122,17 @@ impl Reader<'_, '_> {
     }
 
     pub(crate) fn bool(&mut self, scope: &Scope<'_>, key: &str) -> bool {
-        self.defaulted(scope, key, |reader, field, node| {
-            let outside = node.as_table().is_some();
-            let node = reader.resolve(field, node)?;
-            let spelt = || node.as_text().filter(|_| outside).and_then(|text| text.parse().ok());
-            match node.as_bool().or_else(spelt) {
-                None => reader.mistyped(field, &node, "true or false"),
-                truth => truth,
-            }
-        })
+        self.defaulted(scope, key, Self::as_bool)
+    }
+
+    pub(crate) fn as_bool(&mut self, field: &'static Field, node: &Node) -> Option<bool> {
+        let outside = node.as_table().is_some();
+        let node = self.resolve(field, node)?;
+        let spelt = || node.as_text().filter(|_| outside).and_then(|text| text.parse().ok());
+        match node.as_bool().or_else(spelt) {
+            None => self.mistyped(field, &node, "true or false"),
+            truth => truth,
+        }
     }
 
     /// A whole number that fits into `T`, as the row's bounds make sure.
@@ -186,7 +188,25 @@ impl Reader<'_, '_> {
         self.value(scope, key, Self::as_duration).unwrap_or(or)
     }
 
-    fn as_duration(&mut self, field: &'static Field, node: &Node) -> Option<Duration> {
+    /// A duration that need not be there.
+    pub(crate) fn duration_if(&mut self, scope: &Scope<'_>, key: &str) -> Option<Duration> {
+        self.value(scope, key, Self::as_duration)
+    }
+
+    /// A list of durations, or one.
+    pub(crate) fn durations(&mut self, scope: &Scope<'_>, key: &str) -> Vec<Placed<Duration>> {
+        self.defaulted(scope, key, |reader, field, node| {
+            let one = std::slice::from_ref(node);
+            let items = if let Value::List(items) = &node.value { items.as_slice() } else { one };
+            let placed = |item: &Node| {
+                let value = reader.as_duration(field, item)?;
+                Some(Placed { value, place: item.place })
+            };
+            Some(items.iter().filter_map(placed).collect())
+        })
+    }
+
+    pub(crate) fn as_duration(&mut self, field: &'static Field, node: &Node) -> Option<Duration> {
         let node = self.resolve(field, node)?;
         let text =
             self.quantity(field, &node, "a duration such as \"250ms\"", |n| format!("{n}s"))?;
@@ -230,11 +250,43 @@ impl Reader<'_, '_> {
     }
 
     pub(crate) fn share(&mut self, scope: &Scope<'_>, key: &str) -> Share {
+        self.defaulted(scope, key, Self::as_share)
+    }
+
+    /// A share that need not be there.
+    pub(crate) fn share_if(&mut self, scope: &Scope<'_>, key: &str) -> Option<Placed<Share>> {
+        self.value(scope, key, |reader, field, node| {
+            let value = reader.as_share(field, node)?;
+            Some(Placed { value, place: node.place })
+        })
+    }
+
+    pub(crate) fn as_share(&mut self, field: &'static Field, node: &Node) -> Option<Share> {
+        let node = self.resolve(field, node)?;
+        let text = self.quantity(field, &node, "a share such as \"10%\"", |n| format!("{n}%"))?;
+        self.check(node.place, units::share(&text))
+    }
+
+    /// Percentage points as a fraction.
+    pub(crate) fn points(&mut self, scope: &Scope<'_>, key: &str) -> f64 {
         self.defaulted(scope, key, |reader, field, node| {
             let node = reader.resolve(field, node)?;
-            let text =
-                reader.quantity(field, &node, "a share such as \"10%\"", |n| format!("{n}%"))?;
-            reader.check(node.place, units::share(&text))
+            let form = "a number of percentage points such as \"0.2pp\"";
+            let text = reader.quantity(field, &node, form, |n| format!("{n}pp"))?;
+            reader.check(node.place, units::points(&text))
+        })
+    }
+
+    /// An allowance against stable, of the form that the key's row says; `None` if it is left out
+    /// and has no default, or if it is wrong.
+    pub(crate) fn worse(&mut self, scope: &Scope<'_>, key: &str) -> Option<Placed<Worse>> {
+        self.value(scope, key, |reader, field, node| {
+            let node = reader.resolve(field, node)?;
+            let form = "an allowance such as \"25%\"";
+            let text = reader.quantity(field, &node, form, |n| format!("{n}%"))?;
+            let takes_points = field.kind == (Kind::Worse { points: true });
+            let read = if takes_points { units::worse } else { units::slower };
+            Some(Placed { value: reader.check(node.place, read(&text))?, place: node.place })
         })
     }
 

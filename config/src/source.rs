@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Tables whose keys are names, and which therefore join over several files.
-const JOINED: &[&str] = &["listener", "upstream", "route"];
+const JOINED: &[&str] = &["listener", "upstream", "route", "shadow", "rollout", "kpi"];
 /// Largest file we read: enough for 50,000 routes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{code, model::Share, problem::Wrong};
+use crate::{
+    code,
+    model::{Share, Worse},
+    problem::Wrong,
+};
 
 /// The longest time we take: far beyond any use, far below where arithmetic on clocks overflows.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -117,6 +121,80 @@ pub(crate) fn percent(text: &str) -> Result<Share, Wrong> {
     }
 }
 
+/// Reads an allowance against stable: `"25%"`, `"0.2pp"` or `"25% + 0.01pp"`.
+pub(crate) fn worse(text: &str) -> Result<Worse, Wrong> {
+    let wrong = |why: &str| {
+        Wrong::new(code::ALLOWANCE, format!("`{text}` is no allowance: {why}")).help(
+            "write percent of what stable has, percentage points, or both: \"25% + 0.01pp\""
+                .to_owned(),
+        )
+    };
+    let (mut ratio, mut points) = (None, None);
+    for term in text.split('+').map(str::trim) {
+        let (unit, place) = match (term.strip_suffix("pp"), term.strip_suffix('%')) {
+            (Some(number), _) => (decimal(number, POINTS_DIGITS, POINTS_MAX), &mut points),
+            (None, Some(number)) => (decimal(number, RATIO_DIGITS, RATIO_MAX), &mut ratio),
+            (None, None) => return Err(wrong("`%` or `pp` must follow each number")),
+        };
+        let number = unit.map_err(|why| wrong(&why))?;
+        if place.replace(number).is_some() {
+            return Err(wrong("each unit at most once"));
+        }
+    }
+    Ok(Worse { ratio: 1.0 + ratio.unwrap_or_default(), points: points.unwrap_or_default() })
+}
+
+/// As [`worse`], for a latency: `"10%"` alone, because latencies are counted in buckets.
+pub(crate) fn slower(text: &str) -> Result<Worse, Wrong> {
+    if text.ends_with('%') && !text.contains('+') {
+        return worse(text);
+    }
+    Err(Wrong::new(code::ALLOWANCE, format!("`{text}` is no allowance for a latency"))
+        .label("in percent, such as \"10%\"")
+        .help(
+            "latencies are counted in buckets 4.4 % wide, and an allowance shifts the canary's by \
+             whole ones; a bound in time is `max`"
+                .to_owned(),
+        ))
+}
+
+/// Reads percentage points, `"0.2pp"`, as a fraction: 0.002.
+pub(crate) fn points(text: &str) -> Result<f64, Wrong> {
+    let wrong = |why: &str| {
+        Wrong::new(code::QUANTITY, format!("`{text}` is no number of percentage points: {why}"))
+            .help("write a number and `pp`, such as \"0.2pp\"".to_owned())
+    };
+    let number = text.strip_suffix("pp").ok_or_else(|| wrong("`pp` is missing"))?;
+    decimal(number, POINTS_DIGITS, POINTS_MAX).map_err(|why| wrong(&why))
+}
+
+/// Digits behind the point of a number of percent, as for a [`Share`].
+const RATIO_DIGITS: u32 = 3;
+/// Digits behind the point of a number of percentage points: a tenth of a millionth is finer than
+/// any traffic can tell.
+const POINTS_DIGITS: u32 = 5;
+/// Largest allowance in percent: eleven times as bad is no longer a matter of degree.
+const RATIO_MAX: u32 = 1000;
+/// Largest allowance in percentage points: all of them.
+const POINTS_MAX: u32 = 100;
+
+/// A plain number of percent as a fraction. Divided once, so that it is the nearest to what was
+/// written.
+fn decimal(number: &str, digits: u32, max: u32) -> Result<f64, String> {
+    let plain = part(number).filter(|(_, unit, rest)| unit.is_empty() && rest.is_empty());
+    let (number, ..) = plain.ok_or("a plain number is missing")?;
+    let fraction = number.split_once('.').map_or("", |(_, fraction)| fraction);
+    if fraction.trim_end_matches('0').len() > digits as usize {
+        return Err(format!("at most {digits} digits behind the point count"));
+    }
+    let scale = 10_u32.pow(digits);
+    let parts = scaled(number, scale.into()).and_then(|parts| u32::try_from(parts).ok());
+    match parts.filter(|parts| *parts <= max * scale) {
+        Some(parts) => Ok(f64::from(parts) / f64::from(100 * scale)),
+        None => Err(format!("more than {max} is not allowed")),
+    }
+}
+
 /// Splits a leading number and the letters after it from the rest.
 fn part(text: &str) -> Option<(&str, &str, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -161,6 +239,22 @@ pub fn read_size(text: &str) -> Result<u64, String> {
 /// What is wrong with it.
 pub fn read_share(text: &str) -> Result<Share, String> {
     share(text).map_err(told)
+}
+
+/// Reads an allowance against stable as the file has it: `25%`, `0.2pp`, `25% + 0.01pp`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_worse(text: &str) -> Result<Worse, String> {
+    worse(text).map_err(told)
+}
+
+/// Reads percentage points as the file has them, as a fraction: 0.002 for `0.2pp`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_points(text: &str) -> Result<f64, String> {
+    points(text).map_err(told)
 }
 
 fn told(wrong: Wrong) -> String {
@@ -212,6 +306,33 @@ pub fn show_percent(share: Share) -> String {
     }
 }
 
+/// An allowance as one would write it in the file: `25% + 0.01pp`.
+#[must_use]
+pub fn show_worse(worse: Worse) -> String {
+    let percent = format!("{}%", show_decimal((worse.ratio - 1.0) * 100.0, RATIO_DIGITS));
+    if worse.points == 0.0 {
+        return percent;
+    }
+    let points = show_points(worse.points);
+    if worse.ratio == 1.0 { points } else { format!("{percent} + {points}") }
+}
+
+/// A fraction as percentage points: `0.2pp` for 0.002.
+#[must_use]
+pub fn show_points(fraction: f64) -> String {
+    format!("{}pp", show_decimal(fraction * 100.0, POINTS_DIGITS))
+}
+
+/// A fraction as a share, as one would write it in the file: `1%` for 0.01.
+pub(crate) fn show_fraction(fraction: f64) -> String {
+    format!("{}%", show_decimal(fraction * 100.0, RATIO_DIGITS))
+}
+
+fn show_decimal(number: f64, digits: u32) -> String {
+    let shown = format!("{number:.*}", digits as usize);
+    shown.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +357,85 @@ mod tests {
         {
             assert_eq!(share(text), Ok(Share(parts)));
             assert_eq!(show_share(Share(parts)), shown);
+        }
+    }
+
+    #[test]
+    fn allowances_are_what_was_written_and_survive_the_way_out_and_back() {
+        for (text, ratio, points, shown) in [
+            ("25%", 1.25, 0.0, "25%"),
+            ("0.2pp", 1.0, 0.002, "0.2pp"),
+            ("25% + 0.01pp", 1.25, 0.0001, "25% + 0.01pp"),
+            ("0.01pp+25%", 1.25, 0.0001, "25% + 0.01pp"),
+            ("0%", 1.0, 0.0, "0%"),
+            ("0pp", 1.0, 0.0, "0%"),
+            ("1000%", 11.0, 0.0, "1000%"),
+            ("100pp", 1.0, 1.0, "100pp"),
+            ("0.001% + 0.00001pp", 1.00001, 0.000_000_1, "0.001% + 0.00001pp"),
+        ] {
+            assert_eq!(worse(text), Ok(Worse { ratio, points }), "{text}");
+            assert_eq!(show_worse(Worse { ratio, points }), shown);
+            assert_eq!(worse(shown), Ok(Worse { ratio, points }), "{shown}");
+        }
+        assert_eq!(points("0.05pp"), Ok(0.0005));
+        assert_eq!(show_points(0.0005), "0.05pp");
+    }
+
+    #[test]
+    fn every_allowance_reads_as_it_shows() {
+        for thousandths in (0..=1_000_000_u32).step_by(17) {
+            let ratio = 1.0 + f64::from(thousandths) / 100_000.0;
+            let points = f64::from(thousandths) / 10_000_000.0;
+            let one = Worse { ratio, points };
+            assert_eq!(worse(&show_worse(one)), Ok(one), "{thousandths}");
+        }
+        for parts in 0..=Share::WHOLE.0 {
+            let share = Share(parts);
+            assert_eq!(show_fraction(share.fraction()), show_share(share));
+        }
+    }
+
+    #[test]
+    fn a_latency_is_allowed_percent_alone() {
+        assert_eq!(slower("4%"), Ok(Worse { ratio: 1.04, points: 0.0 }));
+        for text in ["20ms", "0.2pp", "4% + 0.2pp", "4", "", "4% + 4%", "-4%", "1001%"] {
+            assert!(slower(text).is_err(), "{text:?}");
+        }
+        let told = slower("20ms").unwrap_err();
+        assert!(told.help.unwrap().contains("4.4 %"));
+    }
+
+    #[test]
+    fn what_is_no_allowance_is_refused() {
+        for text in [
+            "",
+            "25",
+            "%",
+            "pp",
+            "25 %",
+            "-1%",
+            "1% + 2%",
+            "1pp + 2pp",
+            "1% + 1pp + 1%",
+            "+",
+            "1% +",
+            "1%pp",
+            "20ms",
+            "1e1%",
+            "1.2.3%",
+            ".5%",
+            "0.0001%",
+            "0.000001pp",
+            "1000.001%",
+            "100.1pp",
+            "99999999999999999999%",
+            "1% - 1pp",
+            "NaN%",
+        ] {
+            assert!(worse(text).is_err(), "{text:?}");
+        }
+        for text in ["", "0.05", "0.05%", "pp", "0.05 pp", "101pp", "-1pp", "1pp + 1pp"] {
+            assert!(points(text).is_err(), "{text:?}");
         }
     }
 

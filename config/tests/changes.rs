@@ -92,6 +92,97 @@ fn what_is_effective_loads_again_as_the_same() {
 }
 
 #[test]
+fn a_rollout_that_is_effective_loads_again_as_the_same() {
+    let more = r#"
+        [rollout.shop.gate]
+        confidence = "99.9%"
+        timing = "first_byte"
+        latency = { max = "1.5s", worse_by = "10%" }
+        latency_p999.max = "2s"
+        risk = { errors = "0.00001pp", latency = "100pp" }
+        kpi.spent.worse_by = "0.5%"
+        kpi.seen.worse_by = "1% + 0.3pp"
+        [kpi.spent]
+        of = "shop"
+        from = "late"
+        within = "24h"
+        max = 499.5
+        [kpi.flag]
+        of = "shop"
+        from = "header:X-Flag"
+        max = 1
+        [kpi.seen]
+        of = "shop"
+        from = "json:/a~1b/0"
+        worse = "higher"
+        [rollout.shop]
+        from = "shop@v1"
+        to = "shop@v2"
+        start = "on_change"
+        fuse = false
+        steps = [{ shadow = "1%", hold = "0s", approve = true }, "0.001%", { weight = "7%", approve = true }]
+        windows = ["* 00:00-24:00", "sat-mon 09:30-10:00"]
+        on = { fail = "hold", inconclusive = "advance", confirm = "http://a:1/?b" }
+        test.one = { method = "POST", path = "/a?b", host = "x:1", headers = { "X-A" = "b" }, body = "\u0001\"", status = ["200", "301-302"], contains = "ok" }
+        [shadow.s]
+        from = "shop@v1"
+        to = "shop@v2"
+        [metrics]
+        listen = "[::1]:0"
+        path = "/m"
+        buckets = "1.5s"
+        exemplars = false
+    "#;
+    let sample = include_str!("../sample/rollout.toml");
+    for text in
+        [sample.to_owned(), format!("{}{more}", BEFORE.replace("v1 = 95, v2 = 5", "v1 = 100"))]
+    {
+        let before = config(&text);
+        let written: String =
+            effective(&before).iter().map(|it| format!("{} = {}\n", it.path, it.value)).collect();
+        let after = config(&written);
+        assert_eq!(before.rollouts, after.rollouts);
+        assert_eq!(before.kpis, after.kpis);
+        assert_eq!(before.metrics, after.metrics);
+        assert_eq!(diff(&before, &after), []);
+    }
+}
+
+#[test]
+fn rollouts_kpis_and_shadows_come_and_go_as_a_whole_and_change_hot() {
+    let stable = BEFORE.replace("v1 = 95, v2 = 5", "v1 = 100");
+    let more = "[rollout.r]\nfrom = \"shop@v1\"\nto = \"shop@v2\"\ngate.kpi.k.worse_by = \"1%\"\n\
+                [kpi.k]\nof = \"shop\"\nfrom = \"late\"\n\
+                [shadow.s]\nfrom = \"shop@v1\"\nto = \"shop@v2\"\n";
+    let with = format!("{stable}{more}");
+    let lines = |before: &str, after: &str| -> Vec<String> {
+        diff(&config(before), &config(after)).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(lines(&stable, &with), ["+ shadow.s", "+ rollout.r", "+ kpi.k"]);
+    assert_eq!(lines(&with, &stable), ["- shadow.s", "- rollout.r", "- kpi.k"]);
+    let fields = format!(
+        "{with}[rollout.r.gate.latency]\nworse_by = \"10%\"\n[metrics]\nlisten = \"127.0.0.1:1\"\n"
+    );
+    assert_eq!(
+        lines(
+            &with,
+            &fields.replace(
+                "to = \"shop@v2\"\ngate",
+                "to = \"shop@v2\"\nsteps = \"5%\"\nwindows = \"sun 01:00-02:00\"\ngate"
+            )
+        ),
+        [
+            "~ rollout.r.steps [\"1% for 10m\", \"5% for 10m\", \"25% for 10m\", \"50% for 10m\", \"100% for 10m\"] → [\"5% for 10m\"]",
+            "+ rollout.r.windows [\"sun 01:00-02:00\"]",
+            "~ rollout.r.gate.latency.worse_by \"4%\" → \"10%\"",
+            "! metrics.listen \"127.0.0.1:1\" needs a restart",
+        ]
+    );
+    let changes = diff(&config(&stable), &config(&with));
+    assert!(changes.iter().all(|change| change.effect == Effect::Hot));
+}
+
+#[test]
 fn a_route_that_leads_elsewhere_by_the_same_number_has_changed() {
     let text = |first, second, to| {
         format!(

@@ -64,6 +64,24 @@ fn included_tables_join_in_the_order_of_their_files() {
 }
 
 #[test]
+fn shadows_rollouts_and_kpis_of_several_files_stand_together() {
+    let one = "[shadow.s]\nfrom = \"shop@v1\"\nto = \"shop@v2\"\n\
+               [rollout.shop]\nfrom = \"shop@v1\"\nto = \"shop@v2\"\n\
+               [kpi.a]\nof = \"shop\"\nfrom = \"late\"\n";
+    let other = "[shadow.t]\nfrom = \"shop\"\nto = \"shop@v2\"\n\
+                 [kpi.b]\nof = \"shop\"\nfrom = \"late\"\n";
+    let files = [("gnomon.toml", MAIN), ("conf.d/a.toml", one), ("conf.d/b.toml", other)];
+    let root = folder("together", &files);
+    let loaded = load(&root.join("gnomon.toml"), &Options::default());
+    let config = loaded.unwrap_or_else(|problems| panic!("{problems}")).config;
+    assert_eq!((config.shadows.len(), config.rollouts.len(), config.kpis.len()), (2, 1, 2));
+    let again = [("gnomon.toml", MAIN), ("conf.d/a.toml", one), ("conf.d/b.toml", one)];
+    let root = folder("together", &again);
+    let codes = codes(load(&root.join("gnomon.toml"), &Options::default()));
+    assert_eq!(codes, ["G010", "G010", "G010"]);
+}
+
+#[test]
 fn nothing_to_include_is_fine_but_a_missing_file_is_not() {
     let root = folder("missing", &[("gnomon.toml", MAIN)]);
     load(&root.join("gnomon.toml"), &Options::default()).unwrap();

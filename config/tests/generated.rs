@@ -54,19 +54,8 @@ fn every_example_of_the_reference_is_understood() {
     for field in FIELDS.iter().filter(|field| !field.is_table() && field.effect != Effect::Later) {
         let (Preset::Commented(example) | Preset::Shown(example) | Preset::Default(example)) =
             field.preset;
-        let set = |path: &str, value: &str| (path.to_owned(), value.to_owned());
-        let mut sets = vec![
-            set("upstream.shop.versions.v2.endpoints", "[]"),
-            set("upstream.shop.split.v1", "100"),
-        ];
-        if field.path.starts_with("shadow.") {
-            sets.extend([("from", "shop@v1"), ("to", "shop@v2")].into_iter().filter_map(
-                |(key, value)| {
-                    let path = format!("shadow.shop-v2.{key}");
-                    (path != generate::concrete(field.path)).then(|| (path, value.to_owned()))
-                },
-            ));
-        }
+        let mut sets = second_version();
+        sets.extend(companions(field.path));
         sets.push((generate::concrete(field.path), example.to_owned()));
         let problems = match load(&path, &Options { sets: &sets, ..Options::default() }) {
             Ok(loaded) => loaded.warnings,
@@ -82,11 +71,66 @@ fn every_example_of_the_reference_is_understood() {
     }
 }
 
+fn second_version() -> Vec<(String, String)> {
+    let set = |path: &str, value: &str| (path.to_owned(), value.to_owned());
+    vec![
+        set("upstream.shop.versions.v2.endpoints", "[\"10.0.0.21:8080\"]"),
+        set("upstream.shop.split.v1", "100"),
+    ]
+}
+
+/// What a key needs beside it that the reference only shows behind a `#`.
+fn companions(path: &str) -> Vec<(String, String)> {
+    let needed = [
+        ("shadow.", "shadow.shop-v2.from", "shop@v1"),
+        ("shadow.", "shadow.shop-v2.to", "shop@v2"),
+        ("rollout.", "rollout.shop.from", "shop@v1"),
+        ("rollout.", "rollout.shop.to", "shop@v2"),
+        ("rollout.*.test.", "rollout.shop.test.checkout.path", "/"),
+        ("rollout.*.gate.kpi.", "kpi.orders.of", "shop"),
+        ("rollout.*.gate.kpi.", "kpi.orders.from", "late"),
+        ("kpi.", "kpi.orders.of", "shop"),
+        ("kpi.", "kpi.orders.from", "late"),
+    ];
+    let own = generate::concrete(path);
+    needed
+        .into_iter()
+        .filter(|(table, key, _)| path.starts_with(table) && *key != own)
+        .map(|(_, key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[test]
+fn written_defaults_are_what_holds_without_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/reference.toml");
+    let effective_with = |table: &str, all: bool| {
+        let mut sets = second_version();
+        sets.extend(companions(table));
+        for field in FIELDS.iter().filter(|field| all && field.path.starts_with(table)) {
+            if let Some(value) = field.default() {
+                sets.extend(companions(field.path));
+                sets.push((generate::concrete(field.path), value.to_owned()));
+            }
+        }
+        let loaded = load(&path, &Options { sets: &sets, ..Options::default() });
+        effective(&loaded.unwrap_or_else(|problems| panic!("{problems}")).config)
+    };
+    for table in ["shadow.", "rollout.", "metrics."] {
+        let (none, all) = (effective_with(table, false), effective_with(table, true));
+        assert!(all.len() >= none.len() && none.iter().any(|it| it.path.starts_with(table)));
+        for setting in none {
+            assert!(all.contains(&setting), "{setting:?}");
+        }
+    }
+}
+
 #[test]
 fn every_key_to_come_is_refused_by_name() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/reference.toml");
     for field in FIELDS.iter().filter(|field| field.effect == Effect::Later) {
-        let sets = [(generate::concrete(field.path), "1".to_owned())];
+        let mut sets = second_version();
+        sets.extend(companions(field.path));
+        sets.push((generate::concrete(field.path), "1".to_owned()));
         let problems = load(&path, &Options { sets: &sets, ..Options::default() })
             .expect_err("keys to come are refused");
         let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();

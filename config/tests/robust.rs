@@ -38,6 +38,9 @@ fn seeds_do_not_panic() {
         // Under a table where free texts and numbers go.
         try_it(&format!("[upstream.a]\n{seed}"));
         try_it(&format!("[route.a]\n{seed}"));
+        try_it(&format!(
+            "upstream.a.versions = {{ v1 = \"a:1\", v2 = \"a:2\" }}\n[rollout.a]\n{seed}"
+        ));
     }
 }
 

@@ -178,6 +178,12 @@ impl Running {
         self.inner().status()
     }
 
+    /// What the cores go by now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<gnomon::snapshot::Snapshot> {
+        self.inner().shared().publisher.current()
+    }
+
     /// The sum of one number over all cores.
     #[must_use]
     pub fn sum(&self, of: impl Fn(&gnomon::control::api::CoreStatus) -> u64) -> u64 {

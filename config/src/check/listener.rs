@@ -3,14 +3,19 @@
 use super::{named, repeated};
 use crate::{
     code,
-    model::{Admin, Bind, Listener, Name},
+    model::{Admin, Bind, Listener, Metrics, Name},
     names,
     problem::{Place, Problem, Wrong},
     read::{Placed, Reader, Scope, shared, values},
 };
 
 /// Every listener; at least one, or a problem.
-pub(super) fn all(reader: &mut Reader<'_, '_>, root: &Scope<'_>, admin: &Admin) -> Vec<Listener> {
+pub(super) fn all(
+    reader: &mut Reader<'_, '_>,
+    root: &Scope<'_>,
+    admin: &Admin,
+    metrics: &Metrics,
+) -> Vec<Listener> {
     let mut listeners = Vec::new();
     let mut binds = Vec::new();
     if let Some(short) = root.entry("listen") {
@@ -42,7 +47,7 @@ pub(super) fn all(reader: &mut Reader<'_, '_>, root: &Scope<'_>, admin: &Admin) 
                 .help("add listen = \"0.0.0.0:8080\"".to_owned()),
         );
     }
-    same_addresses(reader, root, binds, admin);
+    same_addresses(reader, root, binds, admin, metrics);
     listeners
 }
 
@@ -77,13 +82,23 @@ fn same_addresses(
     root: &Scope<'_>,
     binds: Vec<Placed<Bind>>,
     admin: &Admin,
+    metrics: &Metrics,
 ) {
     let scope = root.child("admin");
     let mut all = vec![(Bind::Unix(admin.socket.clone()), scope.place_of("socket"))];
     all.extend(admin.listen.map(|address| (Bind::Tcp(address), scope.place_of("listen"))));
+    let of_metrics = root.child("metrics").place_of("listen");
+    let metrics =
+        metrics.listen.map(|address| Placed { value: Bind::Tcp(address), place: of_metrics });
     // Port 0 lets the kernel choose, each time anew.
     let fixed = |bind: &Bind| !matches!(bind, Bind::Tcp(address) if address.port() == 0);
-    all.extend(binds.into_iter().filter(|bind| fixed(&bind.value)).map(|b| (b.value, b.place)));
+    all.extend(
+        binds
+            .into_iter()
+            .chain(metrics)
+            .filter(|bind| fixed(&bind.value))
+            .map(|b| (b.value, b.place)),
+    );
     for (bind, first, second) in repeated(all.into_iter()) {
         let shown = match bind {
             Bind::Tcp(address) => address.to_string(),

@@ -279,7 +279,7 @@ fn response(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Option<Action> {
         let message = format!("a reply with status {status} has no body");
         reader.tell(Problem::error(code::STATUS, scope.place_of("body"), message));
     }
-    let headers = fields(reader, scope, "headers");
+    let headers = fields(reader, scope, "headers", names::edited_field);
     Some(Action::Respond { status, body: shared(&body), headers })
 }
 
@@ -390,18 +390,23 @@ pub(super) fn headers(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Headers
 pub(super) fn edits(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Edits {
     Edits {
         remove: distinct(reader.forms(scope, "remove", names::edited_field)),
-        set: fields(reader, scope, "set"),
-        add: fields(reader, scope, "add"),
+        set: fields(reader, scope, "set", names::edited_field),
+        add: fields(reader, scope, "add", names::edited_field),
     }
 }
 
 /// Fields with their values; a name is there once, however its letters are written.
-fn fields(reader: &mut Reader<'_, '_>, scope: &Scope<'_>, key: &str) -> Vec<(Arc<str>, Arc<str>)> {
+pub(super) fn fields(
+    reader: &mut Reader<'_, '_>,
+    scope: &Scope<'_>,
+    key: &str,
+    name_of: fn(&str) -> Result<Arc<str>, Wrong>,
+) -> Vec<(Arc<str>, Arc<str>)> {
     let written = reader.map(scope, key, Reader::as_text);
     let mut fields = Vec::new();
     let mut places = Vec::new();
     for (name, place, value) in written {
-        let name = reader.check(place, names::edited_field(&name));
+        let name = reader.check(place, name_of(&name));
         let value = reader.check(value.place, names::field_value(&value.value));
         if let (Some(name), Some(value)) = (name, value) {
             places.push((Arc::clone(&name), place));

@@ -1,14 +1,14 @@
 //! What is not about traffic: deadlines, limits, admin, logs, state, threads.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
     code,
     fields::Field,
     known,
     model::{
-        AccessFormat, AccessLog, Admin, Cores, Driver, Level, Limits, Log, LogFormat, Runtime,
-        Sink, State, Timeouts,
+        AccessFormat, AccessLog, Admin, Cores, Driver, Level, Limits, Log, LogFormat, Metrics,
+        Runtime, Sink, State, Timeouts,
     },
     names,
     problem::{Problem, Wrong},
@@ -100,6 +100,45 @@ pub(super) fn admin(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Admin {
         listen: reader.form(&scope, "listen", names::loopback).map(|address| address.value),
         read_only: reader.bool(&scope, "read_only"),
     }
+}
+
+pub(super) fn metrics(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Metrics {
+    let scope = root.child("metrics");
+    let address = |text: &str| {
+        text.parse::<SocketAddr>().map_err(|_| {
+            Wrong::new(code::ADDRESS, format!("`{text}` is not an address"))
+                .label("expected \"IP:PORT\" or \"[IPv6]:PORT\"")
+        })
+    };
+    Metrics {
+        listen: reader.form(&scope, "listen", address).map(|address| address.value),
+        path: reader.form(&scope, "path", names::path).map_or_else(|| "/".into(), |it| it.value),
+        buckets: buckets(reader, &scope),
+        exemplars: reader.bool(&scope, "exemplars"),
+        max_series: reader.integer(&scope, "max_series"),
+    }
+}
+
+/// Every bucket is a series for each label set, so that many are dear.
+const BUCKETS_MAX: usize = 64;
+
+fn buckets(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Vec<Duration> {
+    reader.not_empty(scope, &["buckets"]);
+    let buckets = reader.durations(scope, "buckets");
+    if let Some(first) = buckets.first().filter(|bucket| bucket.value.is_zero()) {
+        let message = "no request takes less than \"0s\"";
+        reader.tell(Problem::error(code::RANGE, first.place, message));
+    }
+    for pair in buckets.windows(2).filter(|pair| pair[0].value >= pair[1].value) {
+        let message = "bounds of buckets rise";
+        let problem = Problem::error(code::RANGE, pair[1].place, message);
+        reader.tell(problem.label("not above the one before").related(pair[0].place, "this one"));
+    }
+    if let Some(first) = buckets.get(BUCKETS_MAX) {
+        let message = format!("there are more than {BUCKETS_MAX} buckets");
+        reader.tell(Problem::error(code::RANGE, first.place, message));
+    }
+    values(buckets)
 }
 
 pub(super) fn log(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Log {

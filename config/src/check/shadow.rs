@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Upstreams, named, route, target};
+use super::{Upstreams, end, named, route};
 use crate::{
     code,
     fields::Field,
@@ -91,9 +91,10 @@ fn ends(
     scope: &Scope<'_>,
     upstreams: &Upstreams,
 ) -> Option<Ends> {
-    let from = end(reader, entry, scope, "from", upstreams);
-    let to = end(reader, entry, scope, "to", upstreams);
-    let (from, (upstream, version)) = (from?, to?);
+    let table = format!("shadow.{}", entry.key);
+    let from = end(reader, &table, scope, "from", upstreams);
+    let to = end(reader, &table, scope, "to", upstreams);
+    let (from, (upstream, version)) = (from?.value, to?.value);
     let Some(version) = version else {
         let message = "`to` does not say which version gets the copies";
         let problem = Problem::error(code::REFERENCE, scope.place_of("to"), message);
@@ -107,31 +108,6 @@ fn ends(
         return None;
     }
     Some((from, (upstream, version)))
-}
-
-fn end(
-    reader: &mut Reader<'_, '_>,
-    entry: &Entry,
-    scope: &Scope<'_>,
-    key: &str,
-    upstreams: &Upstreams,
-) -> Option<(UpstreamIx, Option<VersionIx>)> {
-    if scope.entry(key).is_none() {
-        let message = format!("[shadow.{}] has no `{key}`", entry.key);
-        reader.tell(Problem::error(code::MISSING, entry.key_place, message));
-    }
-    let text = reader.form(scope, key, |text| Ok(text.to_owned()))?;
-    match target(&text.value, upstreams) {
-        Ok(found) => Some(found),
-        Err((wrong, declared)) => {
-            let problem = wrong.at(text.place);
-            reader.tell(match declared {
-                Some(place) => problem.related(place, "declared here"),
-                None => problem,
-            });
-            None
-        }
-    }
 }
 
 /// Copies of unsafe requests do twice what should be done once.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Declared, bounded, guessing, named, repeated, route};
+use super::{Declared, DeclaredVersion, bounded, guessing, named, repeated, route};
 use crate::{
     code, known,
     model::{
@@ -26,7 +26,9 @@ pub(super) fn all(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Vec<Declared
 fn upstream(reader: &mut Reader<'_, '_>, entry: &Entry, scope: &Scope<'_>) -> Declared {
     let name = named(reader, entry);
     let listed = versions(reader, scope, &name);
-    let (stable, split) = split(reader, scope, &name, &listed);
+    let told = reader.sources.problems.len();
+    let Split { stable, split, places } = split(reader, scope, &name, &listed);
+    let split_readable = told == reader.sources.problems.len();
     for (Listed { version, place, readable }, share) in listed.iter().zip(&split) {
         if *readable && version.endpoints.is_empty() && *share > Share::NONE {
             let message = format!(
@@ -49,9 +51,14 @@ fn upstream(reader: &mut Reader<'_, '_>, entry: &Entry, scope: &Scope<'_>) -> De
         retry: retry(reader, &scope.child("retry")),
         pool: pool(reader, &scope.child("pool")),
         name,
-        versions: listed.into_iter().map(|listed| listed.version).collect(),
+        versions: listed.iter().map(|listed| listed.version.clone()).collect(),
     };
-    Declared { upstream, place: entry.key_place }
+    let versions = listed.iter().zip(places).map(|(listed, share)| DeclaredVersion {
+        place: listed.place,
+        share,
+        readable: listed.readable,
+    });
+    Declared { upstream, place: entry.key_place, versions: versions.collect(), split_readable }
 }
 
 /// A version that was read.
@@ -109,18 +116,29 @@ fn endpoints(
     }
 }
 
+/// How an upstream's users are split.
+struct Split {
+    stable: VersionIx,
+    /// One share per version.
+    split: Vec<Share>,
+    /// Where each of them is written.
+    places: Vec<Option<Place>>,
+}
+
 /// Who is stable, and one share per version.
 fn split(
     reader: &mut Reader<'_, '_>,
     scope: &Scope<'_>,
     upstream: &str,
     versions: &[Listed],
-) -> (VersionIx, Vec<Share>) {
+) -> Split {
+    let mut places = vec![None; versions.len()];
     let mut shares: Vec<Option<Share>> = vec![None; versions.len()];
     let Some(entry) = scope.entry("split") else {
         // All to the first declared: adding a version must not move traffic by itself.
         let whole = |at| if at == 0 { Share::WHOLE } else { Share::NONE };
-        return (VersionIx(0), (0..versions.len()).map(whole).collect());
+        let split = (0..versions.len()).map(whole).collect();
+        return Split { stable: VersionIx(0), split, places };
     };
     let written = reader.map(scope, "split", Reader::as_percent);
     let all_read = entry.node.as_table().is_some_and(|table| table.entries.len() == written.len());
@@ -131,6 +149,7 @@ fn split(
         total += u64::from(share.value.0);
         if let Some(at) = versions.iter().position(|listed| *listed.version.name == *name) {
             shares[at] = Some(share.value);
+            places[at] = Some(Place { end: share.place.end, ..place });
             named_first = named_first.or(Some(at));
             continue;
         }
@@ -160,7 +179,8 @@ fn split(
         .iter()
         .enumerate()
         .map(|(at, share)| share.unwrap_or(if Some(at) == taker { rest } else { Share::NONE }));
-    (VersionIx(u16::try_from(stable).unwrap_or_default()), filled.collect())
+    let stable = VersionIx(u16::try_from(stable).unwrap_or_default());
+    Split { stable, split: filled.collect(), places }
 }
 
 /// What is wrong with a sum of shares, given how many versions could take a rest.

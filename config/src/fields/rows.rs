@@ -1,5 +1,6 @@
 //! The rows themselves, in the order in which the reference shows them.
 
+mod rollout;
 mod service;
 mod shadow;
 mod traffic;
@@ -66,8 +67,9 @@ const NAMES: Kind = OneOrMany(&Text);
 /// Every key, in the order of the reference.
 pub const FIELDS: &[Field] = &joined();
 
-const PARTS: [&[Field]; 3] = [traffic::ROWS, shadow::ROWS, service::ROWS];
-const LENGTH: usize = traffic::ROWS.len() + shadow::ROWS.len() + service::ROWS.len();
+const PARTS: [&[Field]; 4] = [traffic::ROWS, shadow::ROWS, rollout::ROWS, service::ROWS];
+const LENGTH: usize =
+    traffic::ROWS.len() + shadow::ROWS.len() + rollout::ROWS.len() + service::ROWS.len();
 
 #[expect(clippy::large_stack_arrays, reason = "the compiler evaluates it")]
 const fn joined() -> [Field; LENGTH] {

@@ -199,7 +199,7 @@ pub(crate) fn config(upstreams: Vec<Upstream>, routes: Vec<Route>) -> Config {
         shadows: Vec::new(),
         rollouts: Vec::new(),
         kpis: Vec::new(),
-        metrics: gnomon_config::model::Metrics::default(),
+        metrics: Metrics::default(),
         listeners: vec![],
         upstreams,
         routes,

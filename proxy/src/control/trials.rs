@@ -194,6 +194,13 @@ impl Trials {
         self.known.get(name)?.trial.evidence.state.blown()
     }
 
+    /// Says whether the cores may cut a rollout's canary off by themselves.
+    pub(crate) fn arm(&self, name: &str, armed: bool) {
+        if let Some(known) = self.known.get(name) {
+            known.trial.evidence.state.arm(armed);
+        }
+    }
+
     fn take_sightings(&mut self) {
         for ring in &mut self.sightings {
             // No more than there are now: a core may be adding some all the time.

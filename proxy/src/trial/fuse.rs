@@ -37,6 +37,8 @@ impl Fuse {
 /// What the cores have decided together. Written only where a canary fails.
 #[derive(Debug, Default)]
 pub struct State {
+    /// Whether it may blow: while a rollout is under way that a person has not frozen.
+    armed: AtomicBool,
     /// Bad answers of the canary since the split changed.
     spent: AtomicU64,
     /// What is left of the budget, and whether that matters yet.
@@ -73,6 +75,14 @@ impl State {
             stable_bad: stable_bad.load(Relaxed),
             stable: stable.load(Relaxed),
         })
+    }
+
+    /// Says whether it may blow.
+    pub fn arm(&self, armed: bool) {
+        self.armed.store(armed, Relaxed);
+        if !armed {
+            self.mend();
+        }
     }
 
     /// Mends it: a new split begins with a new budget.
@@ -118,7 +128,10 @@ impl Trial {
     /// The canary has given a bad answer, in this second. Says whether that has cut it off.
     pub fn spend(&self, second: u32) -> bool {
         let spent = self.evidence.state.spent.fetch_add(1, Relaxed) + 1;
-        if self.fuse.budget == 0 || spent < self.fuse.budget.div_ceil(WARY_AT) {
+        if !self.evidence.state.armed.load(Relaxed)
+            || self.fuse.budget == 0
+            || spent < self.fuse.budget.div_ceil(WARY_AT)
+        {
             return false;
         }
         self.look(second)
@@ -128,7 +141,7 @@ impl Trial {
     /// by control, so that a canary that has recovered is trusted anew.
     pub fn look(&self, second: u32) -> bool {
         let state = &self.evidence.state;
-        if state.cut.load(Relaxed) {
+        if state.cut.load(Relaxed) || !state.armed.load(Relaxed) {
             return false;
         }
         let (mut canary, mut stable) = (Sum::default(), Sum::default());
@@ -186,7 +199,7 @@ mod tests {
     };
 
     fn trial() -> Trial {
-        Trial {
+        let trial = Trial {
             number: 1,
             name: "shop".into(),
             stable: VersionIx(0),
@@ -198,7 +211,20 @@ mod tests {
             fuse: Fuse { budget: 20, window: 10, factor: 4 },
             evidence: Arc::new(Evidence::new(2, clock::now())),
             canary_cells: vec![Arc::default(), Arc::default()],
+        };
+        trial.evidence.state.arm(true);
+        trial
+    }
+
+    #[test]
+    fn it_blows_only_while_it_is_armed() {
+        let trial = trial();
+        trial.evidence.state.arm(false);
+        for _ in 0..100 {
+            answer(&trial, 0, 3, Arm::Stable, false);
+            answer(&trial, 0, 3, Arm::Canary, true);
         }
+        assert_eq!((trial.admit(), trial.evidence.state.blown()), (Admission::Admitted, None));
     }
 
     fn answer(trial: &Trial, core: usize, second: u32, arm: Arm, bad: bool) -> bool {

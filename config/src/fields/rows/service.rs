@@ -100,6 +100,28 @@ pub(super) const ROWS: &[Row] = &[
     later("admin.tls", "TLS of the admin API"),
     later("admin.tokens", "roles by token"),
     later("admin.dashboard", "the dashboard"),
+    table("metrics", "what Prometheus reads"),
+    restart(free(
+        "metrics.listen",
+        Form("IP:PORT"),
+        "\"127.0.0.1:9180\"",
+        "an address that serves them alone; `GET /metrics` of the admin API serves them too",
+    )),
+    key("metrics.path", Form("path"), "\"/metrics\"", "their path at that address"),
+    key(
+        "metrics.buckets",
+        OneOrMany(&TIME),
+        "[\"1ms\", \"2.5ms\", \"5ms\", \"10ms\", \"25ms\", \"50ms\", \"100ms\", \"250ms\", \"500ms\", \"1s\", \"2.5s\", \"5s\", \"10s\"]",
+        "upper bounds of the latency buckets, rising, 64 at most",
+    ),
+    key("metrics.exemplars", Bool, "true", "whether OpenMetrics text carries trace ids"),
+    key(
+        "metrics.max_series",
+        Integer { min: 1000, max: 10_000_000 },
+        "50000",
+        "series at most; what is beyond is left out and counted",
+    ),
+    later("metrics.native", "native histograms"),
     table("log", "our own log"),
     key(
         "log.level",
@@ -163,8 +185,6 @@ pub(super) const ROWS: &[Row] = &[
     // What is to come.
     later("flags", "a source of feature flags"),
     later("flag", "feature flags"),
-    later("rollout", "automated rollouts"),
-    later("metrics", "metrics"),
     later("trace", "tracing"),
     later("fleet", "several hosts that agree"),
 ];
