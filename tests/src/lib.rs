@@ -6,6 +6,7 @@
 //! a fixed length.
 
 pub mod client;
+pub mod comparators;
 pub mod eventually;
 pub mod origin;
 pub mod reading;

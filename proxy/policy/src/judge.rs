@@ -6,6 +6,17 @@
 //! befalls both versions alike cancels, whatever the traffic, and the evidence may be looked at
 //! after every request (Ville's inequality). Pure: time is a cohort's second.
 
+pub mod bernoulli;
 pub mod cohort;
+pub mod concentration;
+pub mod events;
+pub mod fixed;
+pub mod forecast;
+pub mod kpi;
+pub mod margin;
+pub mod merge;
+pub mod numbers;
+pub mod paired;
+pub mod range;
 
 pub use cohort::{Cohort, Tally};

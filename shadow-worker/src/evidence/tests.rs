@@ -1,81 +1,12 @@
-//! Against the reference's vectors, and against simulated services.
+//! Against simulated services.
 
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serde::Deserialize;
 
 use super::*;
 
-#[derive(Deserialize)]
-struct Shadowed {
-    s: f64,
-    delta: f64,
-    counts: Named,
-    log_e: f64,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    r0d0: u64,
-    r0d1: u64,
-    d0n0: u64,
-    d0n1: u64,
-    d1n0: u64,
-    d1n1: u64,
-}
-
 fn near(got: f64, want: f64) {
     assert!((got - want).abs() <= 1e-8 * want.abs().max(1.0), "{got} is not {want}");
-}
-
-#[test]
-fn paired_differences_agree_with_the_reference() {
-    let text = include_str!("../../tests/vectors/f16.json");
-    for case in serde_json::from_str::<Vec<Shadowed>>(text).unwrap() {
-        let cells = Cells {
-            alone_equal: case.counts.r0d0,
-            alone_shadow: case.counts.r0d1,
-            equal: case.counts.d0n0,
-            noise: case.counts.d0n1,
-            shadow: case.counts.d1n0,
-            both: case.counts.d1n1,
-        };
-        let mut logs = Logs::default();
-        cells.add_logs(case.s, case.delta, &mut logs);
-        near(mix(&logs), case.log_e);
-    }
-}
-
-#[test]
-fn a_fixed_bound_agrees_with_the_reference() {
-    #[derive(Deserialize)]
-    struct Case {
-        k: u64,
-        n: u64,
-        p0: f64,
-        log_e_up: f64,
-    }
-    let text = include_str!("../../tests/vectors/f13.json");
-    for case in serde_json::from_str::<Vec<Case>>(text).unwrap() {
-        near(above(case.k, case.n, case.p0), case.log_e_up);
-    }
-}
-
-#[test]
-fn the_flagged_agree_with_the_reference() {
-    #[derive(Deserialize)]
-    struct Case {
-        e: Vec<f64>,
-        alpha: f64,
-        rejected: Vec<usize>,
-    }
-    let text = include_str!("../../tests/vectors/ebh.json");
-    for case in serde_json::from_str::<Vec<Case>>(text).unwrap() {
-        let logs: Vec<f64> = case.e.iter().map(|e| e.ln()).collect();
-        let least = threshold(&logs, case.alpha).unwrap_or(f64::INFINITY);
-        let got: Vec<usize> = (0..logs.len()).filter(|&index| logs[index] >= least).collect();
-        assert_eq!(got, case.rejected);
-    }
 }
 
 #[test]
