@@ -134,6 +134,7 @@ fn a_rollout_that_says_no_more_than_it_must_has_the_defaults() {
             min_requests: 100,
             confidence: Share(99_000),
             warmup: seconds(30),
+            horizon: seconds(60),
             timing: Timing::Total,
             error_rate: rate,
             timeout_rate: rate,

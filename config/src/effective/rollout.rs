@@ -59,6 +59,7 @@ fn gate(out: &mut Writer, it: &Gate, config: &Config) {
     out.plain("min_requests", it.min_requests);
     out.text("confidence", show_share(it.confidence));
     out.text("warmup", show_duration(it.warmup));
+    out.text("horizon", show_duration(it.horizon));
     let timing = match it.timing {
         Timing::Total => "total",
         Timing::FirstByte => "first_byte",

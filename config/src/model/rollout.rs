@@ -73,6 +73,9 @@ pub struct Gate {
     pub confidence: Share,
     /// First part of the canary's time that is no evidence: cold caches.
     pub warmup: Duration,
+    /// Where users stay on their version: how long after the first request of a user what goes
+    /// wrong counts. Whole seconds.
+    pub horizon: Duration,
     /// Which time is judged.
     pub timing: Timing,
     /// Requests without a proper reply: connect, reset, timeout, 5xx, truncated, unfinished.

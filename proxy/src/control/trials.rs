@@ -135,21 +135,22 @@ impl Trials {
         if !is_same {
             trial.evidence.state.mend();
         }
-        self.note(trial.clone(), epoch);
+        let horizon = u32::try_from(rollout.gate.horizon.as_secs()).unwrap_or(u32::MAX);
+        self.note(trial.clone(), epoch, horizon);
         trial
     }
 
-    fn note(&mut self, trial: Arc<Trial>, epoch: Epoch) {
+    fn note(&mut self, trial: Arc<Trial>, epoch: Epoch, horizon: u32) {
         let now = trial.evidence.second(clock::now());
         let fresh = || Known {
             trial: trial.clone(),
             epochs: Vec::new(),
             next: now,
-            units: Units::default(),
+            units: Units::new(horizon),
             usual: Usual::default(),
         };
         let known = self.known.entry(trial.name.clone()).or_insert_with(fresh);
-        if known.trial.number != trial.number {
+        if known.trial.number != trial.number || known.units.horizon() != horizon {
             *known = fresh();
         }
         known.trial = trial;
@@ -166,7 +167,7 @@ impl Trials {
     /// A new run of a rollout: users that an earlier one had on the canary count anew.
     pub(crate) fn restart(&mut self, name: &str) {
         if let Some(known) = self.known.get_mut(name) {
-            known.units = Units::default();
+            known.units.forget();
             if let Some(epoch) = known.epochs.last() {
                 known.units.begin(epoch.number, epoch.canary, epoch.stable, 0);
             }

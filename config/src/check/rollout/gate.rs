@@ -13,6 +13,7 @@ use crate::{
 };
 
 /// Below, the judge would guess more often than not; above, it would never dare.
+const HORIZON_SECONDS: std::ops::RangeInclusive<u64> = 1..=600;
 const CONFIDENCE: std::ops::RangeInclusive<Share> = Share(50_000)..=Share(99_999);
 
 pub(super) fn gate(
@@ -32,6 +33,7 @@ pub(super) fn gate(
         min_requests: reader.integer(scope, "min_requests"),
         confidence: confidence(reader, scope),
         warmup: reader.duration(scope, "warmup"),
+        horizon: horizon(reader, scope),
         timing: match reader.choice(scope, "timing") {
             "first_byte" => Timing::FirstByte,
             _ => Timing::Total,
@@ -46,6 +48,16 @@ pub(super) fn gate(
         risk_errors: harm(reader, &risk, "errors"),
         risk_latency: harm(reader, &risk, "latency"),
     }
+}
+
+fn horizon(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Duration {
+    let horizon = reader.duration(scope, "horizon");
+    if horizon.subsec_nanos() != 0 || !HORIZON_SECONDS.contains(&horizon.as_secs()) {
+        let place = scope.entry("horizon").map_or(scope.place, |entry| entry.node.place);
+        let problem = Problem::error(code::RANGE, place, "`horizon` is out of range");
+        reader.tell(problem.label("whole seconds, \"1s\" to \"10m\""));
+    }
+    horizon
 }
 
 fn confidence(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Share {

@@ -83,6 +83,12 @@ pub(super) const ROWS: &[Field] = &[
         "first part of the canary's time that is no evidence",
     ),
     key(
+        "rollout.*.gate.horizon",
+        TIME,
+        "\"60s\"",
+        "with `sticky`, how long after a user's first request what goes wrong counts, in whole seconds to 10m; the user counts once a step",
+    ),
+    key(
         "rollout.*.gate.timing",
         Choice { now: &["total", "first_byte"], later: &[] },
         "\"total\"",

@@ -29,7 +29,7 @@ fn sighting(unit: u64, second: u32, epoch: u32, arm: Arm, outcome: Outcome) -> S
 
 #[test]
 fn a_user_counts_once_and_with_any_failure_within_a_minute() {
-    let mut units = Units::default();
+    let mut units = Units::new(60);
     units.begin(1, (0, 5_000), (5_000, 100_000), 0);
     let (one, two) = (user(100), user(50_000));
     units.see(&sighting(one, 10, 1, Arm::Canary, WELL));
@@ -49,7 +49,7 @@ fn a_user_counts_once_and_with_any_failure_within_a_minute() {
 
 #[test]
 fn who_had_the_canary_before_does_not_count_again() {
-    let mut units = Units::default();
+    let mut units = Units::new(60);
     units.begin(1, (0, 5_000), (5_000, 100_000), 0);
     units.begin(2, (0, 25_000), (25_000, 100_000), units.reach());
     units.see(&sighting(user(100), 10, 2, Arm::Canary, WELL));

@@ -2,7 +2,7 @@
 //!
 //! A user's requests are no independent draws: one user with a broken account would look like many
 //! failures of the version the hash put them on. So a user counts once under each split: whether
-//! any of their requests went wrong within a minute of the first, and how the first one went. Who
+//! any of their requests went wrong soon after the first, and how the first one went. Who
 //! was on the canary under an earlier split had no other choice now, and does not count.
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,12 +19,14 @@ use crate::{
 };
 
 /// The users of a trial.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Units {
     /// By epoch: all that may still be added to.
     epochs: BTreeMap<u32, Users>,
     /// Positions that the canary has had up to now.
     reach: u32,
+    /// Seconds after a user's first request in which what goes wrong counts.
+    horizon: u32,
 }
 
 /// Users seen under one split.
@@ -36,6 +38,7 @@ struct Users {
     stable: (u32, u32),
     /// Positions below were the canary's earlier.
     reach: u32,
+    horizon: u32,
     seen: HashMap<u64, User>,
     /// The first second that has not been given out.
     next: u32,
@@ -60,9 +63,22 @@ struct User {
 }
 
 impl Units {
+    pub(super) const fn new(horizon: u32) -> Self {
+        Self { epochs: BTreeMap::new(), reach: 0, horizon }
+    }
+
     /// Positions that the canary has had up to now.
     pub(super) const fn reach(&self) -> u32 {
         self.reach
+    }
+
+    /// Nobody has been on the canary.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(self.horizon);
+    }
+
+    pub(super) const fn horizon(&self) -> u32 {
+        self.horizon
     }
 
     /// A split begins.
@@ -71,7 +87,8 @@ impl Units {
             |range: (u32, u32)| range.1.max(reach) - range.0.max(reach).min(range.1.max(reach));
         let (new, rest) = (of(canary), of(stable));
         let weight = if new == 0 { 0.0 } else { f64::from(new) / f64::from(new + rest) };
-        let users = Users { weight, canary, stable, reach, ..Users::default() };
+        let horizon = self.horizon;
+        let users = Users { weight, canary, stable, reach, horizon, ..Users::default() };
         self.epochs.insert(epoch, users);
         self.reach = reach.max(canary.1);
         while self.epochs.len() > EPOCHS {
@@ -86,7 +103,7 @@ impl Units {
         }
     }
 
-    /// The cohorts of first requests that are a minute old, in order.
+    /// The cohorts of first requests that are old enough, in order.
     pub(super) fn release(&mut self, now: u32) -> Vec<Cohort> {
         let mut cohorts = Vec::new();
         let newest = self.epochs.last_key_value().map(|(epoch, _)| *epoch);
@@ -120,7 +137,7 @@ impl Users {
             kpis: Levels::default(),
             is_out: false,
         });
-        if user.is_out || sighting.second > user.first + HORIZON {
+        if user.is_out || sighting.second > user.first + self.horizon {
             return;
         }
         if sighting.second < user.first && sighting.second >= self.next {
@@ -144,7 +161,7 @@ impl Users {
     }
 
     fn release(&mut self, epoch: u32, now: u32, cohorts: &mut Vec<Cohort>) {
-        let end = now.saturating_sub(HORIZON + GRACE);
+        let end = now.saturating_sub(self.horizon + GRACE);
         if end <= self.next {
             return;
         }
@@ -201,8 +218,6 @@ const fn is_kept(unit: u64, sparse: u32) -> bool {
     unit.trailing_zeros() >= sparse
 }
 
-/// Seconds after the first request in which a user's failures count.
-const HORIZON: u32 = 60;
 /// Seconds more for the last of these requests to end.
 const GRACE: u32 = 5;
 /// Users of one split that are remembered; some 64 bytes each.
