@@ -11,6 +11,7 @@ mod completions;
 pub(crate) mod console;
 mod environment;
 mod failure;
+mod golden;
 mod host;
 mod live;
 mod record;
@@ -77,6 +78,7 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Diff { file } => door.diff(file.as_deref()),
         Command::Reload => door.reload(),
         Command::Status(it) => status::status(&door, &it),
+        Command::Golden { route } => golden::golden(&door, route.as_deref()),
         Command::Weight { upstream, weights } => door.weight(&upstream, &weights),
         Command::Drain { target } => door.drain(&target),
         Command::Freeze { upstream } => door.verb(&upstream, "freeze"),

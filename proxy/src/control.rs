@@ -9,6 +9,7 @@ pub mod ctl;
 mod doors;
 mod findings;
 mod format;
+mod golden;
 mod health;
 pub(crate) mod listeners;
 pub(crate) mod logs;
@@ -61,6 +62,7 @@ pub(crate) struct Control {
     state: Mutex<State>,
     watch: Mutex<Watch>,
     checks: Mutex<Checks>,
+    minute: Mutex<golden::Minute>,
     load: Load,
     /// Held while a reload is under way.
     reloading: tokio::sync::Mutex<()>,
@@ -98,6 +100,7 @@ impl Control {
             shared: parts.shared,
             state: Mutex::new(parts.state),
             checks: Mutex::default(),
+            minute: Mutex::new(golden::Minute::new()),
             load: parts.load,
             reloading: tokio::sync::Mutex::default(),
             stop: tokio::sync::watch::Sender::default(),
@@ -125,6 +128,7 @@ impl Control {
         self.follow_checks();
         tokio::spawn(self.clone().tick_for_ever());
         tokio::spawn(self.clone().resolve_for_ever());
+        tokio::spawn(self.clone().count_for_ever());
         match signals {
             Signals::Handled => self.listen_to_signals(),
             Signals::Ignored => {}
@@ -143,6 +147,10 @@ impl Control {
     /// All that snapshots are made from. Never to be held over an `.await`.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn minute(&self) -> MutexGuard<'_, golden::Minute> {
+        self.minute.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn watch(&self) -> MutexGuard<'_, Watch> {
@@ -229,6 +237,17 @@ impl Control {
         loop {
             ticks.tick().await;
             self.tick();
+        }
+    }
+
+    async fn count_for_ever(self: Arc<Self>) {
+        let mut parts = tokio::time::interval(golden::PART);
+        parts.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once.
+        parts.tick().await;
+        loop {
+            parts.tick().await;
+            self.follow_golden();
         }
     }
 

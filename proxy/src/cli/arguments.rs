@@ -53,6 +53,11 @@ pub(crate) enum Command {
     Reload,
     /// How the running proxy is doing
     Status(StatusArguments),
+    /// Rate, errors and latency of the last minute, versions side by side, by route
+    Golden {
+        /// Only this route
+        route: Option<String>,
+    },
     /// Set shares of traffic: gnomon weight shop v2=10
     Weight {
         /// The upstream

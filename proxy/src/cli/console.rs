@@ -109,6 +109,10 @@ impl Console {
 pub(crate) struct Paint(bool);
 
 impl Paint {
+    /// None.
+    #[cfg(test)]
+    pub(crate) const PLAIN: Self = Self(false);
+
     pub(crate) fn bold(self, text: &str) -> String {
         self.wrap("1", text)
     }

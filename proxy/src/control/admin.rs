@@ -58,6 +58,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/readyz", get(readyz))
         .route("/healthz", get(readyz))
         .route("/v1/status", get(status))
+        .route("/v1/golden", get(golden))
         .route("/v1/config", get(config))
         .route("/v1/diff", get(diff))
         .route("/v1/shadows", get(shadows))
@@ -134,6 +135,10 @@ async fn readyz(State(control): Control_, RawQuery(query): RawQuery) -> Response
 
 async fn status(State(control): Control_) -> Response {
     Json(control.status()).into_response()
+}
+
+async fn golden(State(control): Control_) -> Response {
+    Json(control.golden()).into_response()
 }
 
 async fn config(State(control): Control_) -> Response {

@@ -1,5 +1,7 @@
 //! The admin API's JSON, shared by server, command line and tests.
 
+mod golden;
+
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use gnomon_shadow::{
@@ -9,6 +11,8 @@ use gnomon_shadow::{
     report::PathReport,
 };
 use serde::{Deserialize, Serialize};
+
+pub use golden::{Arms, Golden, RouteFailures};
 
 /// Field that a POST over TCP must carry, which no web page can add to a request of its own.
 pub const ACTION_FIELD: &str = "x-gnomon";
@@ -321,6 +325,9 @@ pub struct Failures {
     pub reset: u64,
     /// A deadline passed.
     pub timeout: u64,
+    /// The reply's content ended early.
+    #[serde(default)]
+    pub truncated: u64,
     /// The reply was malformed.
     pub protocol: u64,
 }

@@ -208,6 +208,7 @@ fn version(
             connect: sum(|cells| &cells.connect_failures),
             reset: sum(|cells| &cells.resets),
             timeout: sum(|cells| &cells.timeouts),
+            truncated: sum(|cells| &cells.truncated),
             protocol: sum(|cells| &cells.protocol_failures),
         },
         client_gone: sum(|cells| &cells.client_gone),
