@@ -9,6 +9,7 @@ mod it {
     mod health;
     mod limits;
     mod log;
+    mod metrics;
     mod pool;
     mod record;
     mod reload;

@@ -4,12 +4,13 @@
 //! log, the shadow, control. Whatever fails before the end is told plainly, and nothing stays
 //! bound. Nothing here is global: several proxies may live in one process.
 
+mod shadower;
+
 use std::{
     fmt,
-    net::{SocketAddr, TcpListener},
-    os::unix::net::UnixListener,
+    net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -21,13 +22,14 @@ use gnomon_config::{
 use gnomon_shadow::{counts::Account, lanes, run::Desk};
 use gnomon_sys::{affinity, entropy, limits};
 
+use self::shadower::Shadower;
 pub use crate::control::{Report, Stop};
 use crate::{
     access,
     cells::CoreCells,
     clock,
     control::{
-        self, Control, Parts,
+        Control, Doors, Parts,
         api::{Done, Kind, Refused, Status},
         listeners, logs,
         memory::Memory,
@@ -35,7 +37,6 @@ use crate::{
         state::State,
     },
     log::OwnLog,
-    runtime,
     snapshot::{Phase, Publisher},
     trial::{self, Sighting},
     worker,
@@ -84,7 +85,7 @@ pub enum Signals {
 /// Why it could not be started; [`Kind::Config`] if its configuration is to blame.
 pub fn start(options: Options) -> Result<Running, Refused> {
     let Options { load, signals, log } = options;
-    let Prepared { mut state, places, socket, tcp, runtime, open_files, files } = prepare(&load)?;
+    let Prepared { mut state, places, doors, runtime, open_files, files } = prepare(&load)?;
     let shared = Arc::new(Shared {
         publisher: Publisher::new(state.build()),
         cores: (0..places.count()).map(|_| Arc::default()).collect(),
@@ -122,14 +123,14 @@ pub fn start(options: Options) -> Result<Running, Refused> {
         memory,
         drivers,
         sightings,
-        admin_address: tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()),
+        admin_address: doors.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()),
     }));
     let handle = runtime.handle().clone();
     let thread = spawn("gnomon-control", {
         let control = control.clone();
         move || {
             affinity::lower_priority(CONTROL_NICE);
-            let report = runtime.block_on(control.run(signals, socket, tcp));
+            let report = runtime.block_on(control.run(signals, doors));
             // Tasks that a look-up or a check keeps waiting are not worth waiting for.
             runtime.shutdown_background();
             threads.end();
@@ -144,8 +145,7 @@ pub fn start(options: Options) -> Result<Running, Refused> {
 struct Prepared {
     state: State,
     places: Places,
-    socket: UnixListener,
-    tcp: Option<TcpListener>,
+    doors: Doors,
     runtime: tokio::runtime::Runtime,
     open_files: u64,
     files: Files,
@@ -167,13 +167,12 @@ fn prepare(load: &Load) -> Result<Prepared, Refused> {
         Bind::Unix(path) => Some(path.clone()),
         Bind::Tcp(_) => None,
     }));
-    let socket = control::bind_socket(&config.admin)?;
+    let doors = Doors::bind(&config)?;
     files.0.push(config.admin.socket.clone());
-    let tcp = config.admin.listen.map(control::bind_tcp).transpose()?;
     let runtime = control_runtime()?;
     let answers = runtime.block_on(resolve::look_up(resolve::targets(&config)));
     let state = State::new(config, places.count(), bound, last_id, answers)?;
-    Ok(Prepared { state, places, socket, tcp, runtime, open_files, files })
+    Ok(Prepared { state, places, doors, runtime, open_files, files })
 }
 
 /// Socket files, removed again unless the start comes to a good end.
@@ -224,6 +223,12 @@ impl Running {
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.control.admin_address
+    }
+
+    /// Where the metrics are served on their own, if they are.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.control.metrics_address()
     }
 
     /// What `GET /v1/status` says.
@@ -478,50 +483,6 @@ fn join(thread: JoinHandle<()>) {
 /// Clients come first, but on a core that is shared with a busy worker control gets its quarter.
 const CONTROL_NICE: i32 = 5;
 
-/// The last of all: a copy must never slow a client.
-const SHADOW_NICE: i32 = 19;
-/// On a core that no worker has: behind control and the log, which live there as well.
-const APART_NICE: i32 = 10;
-
-/// The shadow's thread: begun anew after a panic, which no client ever sees.
-struct Shadower {
-    cores: Vec<gnomon_shadow::run::Core>,
-    ear: std::os::unix::net::UnixStream,
-    desk: Arc<Desk>,
-    runtime: Runtime,
-    cpu: Option<usize>,
-}
-
-impl Shadower {
-    fn run(self, seed: [u8; 32]) {
-        // Elsewhere it works as well, but only behind everybody else.
-        let is_apart = self.cpu.is_some_and(affinity::pin_to);
-        affinity::lower_priority(if is_apart { APART_NICE } else { SHADOW_NICE });
-        while !self.desk.is_ending() {
-            let body = std::panic::AssertUnwindSafe(|| self.serve(seed));
-            match std::panic::catch_unwind(body) {
-                Ok(Ok(())) => return,
-                Ok(Err(why)) => tracing::error!(why, "the shadow's thread cannot run"),
-                Err(_) => {
-                    tracing::error!("the shadow's thread has panicked and is begun anew");
-                }
-            }
-            self.desk.restarts.fetch_add(1, Relaxed);
-            // Not at once: what fails at its first step must not turn into a busy loop.
-            thread::park_timeout(REST);
-        }
-    }
-
-    fn serve(&self, seed: [u8; 32]) -> Result<(), String> {
-        let engine = runtime::build(&self.runtime)?;
-        // Never dropped: tasks that are still suspended hold operations the kernel may complete.
-        let mut runtime = std::mem::ManuallyDrop::new(engine.runtime);
-        let clock = gnomon_shadow::Clock { now: clock::now, wall: clock::wall };
-        let serving = gnomon_shadow::run::run(&self.cores, &self.ear, &self.desk, clock, seed);
-        runtime.block_on(serving).map_err(|error| error.to_string())
-    }
-}
-
 fn control_runtime() -> Result<tokio::runtime::Runtime, Refused> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -588,8 +549,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE_TO_END: Duration = Duration::from_secs(5);
 /// Between two looks whether it has.
 const LOOK: Duration = Duration::from_millis(5);
-/// Between a panic of the shadow's thread and its next try.
-const REST: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -77,6 +77,12 @@ pub struct CoreCells {
     pub log_drops: Cell,
     /// Buffers in use now, those that silent connections keep among them.
     pub buffers: Cell,
+    /// Nanoseconds that its thread has worked.
+    pub busy_nanos: Cell,
+    /// Nanoseconds in which it did not, because there was nothing to do or another had the CPU.
+    pub wait_nanos: Cell,
+    /// Turns of the housekeeping task that came more than 10 ms late.
+    pub stalls: Cell,
 }
 
 /// What one core counts about one version of one upstream.
@@ -95,6 +101,10 @@ pub struct VersionCells {
     pub in_flight: Cell,
     /// Replies by class: 1xx (upgrades), 2xx, 3xx, 4xx, 5xx.
     pub classes: [Cell; 5],
+    /// Exchanges that ended without any status: the client left before there was one.
+    pub unanswered: Cell,
+    /// Repeats because a connection could not be made, or because it ended before the reply did.
+    pub retries: [Cell; 2],
     /// Exchanges without a whole reply from the origin: no connection.
     pub connect_failures: Cell,
     /// … the connection ended before the reply did.
@@ -154,4 +164,12 @@ pub struct EndpointCells {
     pub failures_in_a_row: Cell,
     /// Idle connections in this core's pool.
     pub idle: Cell,
+    /// Connections of this core, idle, in use or being made.
+    pub open: Cell,
+    /// Requests that wait for a connection now, [`WAITING_MAX`] at most.
+    pub waiting: Cell,
 }
+
+/// Requests that may wait for a connection to one endpoint on one core; more are refused at once.
+/// At 1 ms an exchange this is a second's work, which is how long a request may wait by default.
+pub const WAITING_MAX: usize = 1024;

@@ -14,10 +14,12 @@ mod health;
 pub(crate) mod listeners;
 pub(crate) mod logs;
 pub(crate) mod memory;
+pub mod metrics;
 mod record;
 mod registry;
 pub(crate) mod reload;
 pub(crate) mod resolve;
+pub mod saturation;
 pub(crate) mod shadows;
 mod signals;
 mod splits;
@@ -38,13 +40,14 @@ use std::{
 use gnomon_config::model::Name;
 use tokio::time::MissedTickBehavior;
 
-pub(crate) use doors::{bind_socket, bind_tcp};
+pub(crate) use doors::Doors;
 pub use stop::{Report, Stop};
 
 use self::{
     api::{Done, Refused},
     health::Checks,
     memory::Memory,
+    saturation::Saturation,
     splits::Verb,
     state::State,
     watch::Watch,
@@ -74,6 +77,11 @@ pub(crate) struct Control {
     /// What each core said about its driver.
     drivers: Vec<String>,
     started: Moment,
+    /// The same since 1970.
+    started_wall: Duration,
+    metrics: metrics::Exposition,
+    /// How full everything was at the last look.
+    saturation: Mutex<Arc<Saturation>>,
     /// Where the admin API answers over TCP, if it does.
     pub(crate) admin_address: Option<SocketAddr>,
 }
@@ -110,23 +118,26 @@ impl Control {
             memory: parts.memory,
             drivers: parts.drivers,
             started: clock::now(),
+            started_wall: clock::wall(),
+            metrics: metrics::Exposition::default(),
+            saturation: Mutex::default(),
             admin_address: parts.admin_address,
         }
     }
 
     /// Runs until a stop was asked for and has come to its end.
-    pub(crate) async fn run(
-        self: Arc<Self>,
-        signals: Signals,
-        socket: UnixListener,
-        tcp: Option<std::net::TcpListener>,
-    ) -> Report {
-        self.serve_socket(socket);
-        if let Some(tcp) = tcp {
+    pub(crate) async fn run(self: Arc<Self>, signals: Signals, doors: Doors) -> Report {
+        self.serve_socket(doors.socket);
+        if let Some(tcp) = doors.tcp {
             self.serve_tcp(tcp);
+        }
+        let metrics = self.state().config.metrics.listen;
+        if let Some((wanted, listener)) = metrics.zip(doors.metrics) {
+            self.serve_metrics(wanted, listener);
         }
         self.follow_checks();
         tokio::spawn(self.clone().tick_for_ever());
+        tokio::spawn(self.clone().follow_saturation());
         tokio::spawn(self.clone().resolve_for_ever());
         tokio::spawn(self.clone().count_for_ever());
         match signals {
@@ -199,13 +210,18 @@ impl Control {
         bound.filter_map(|bound| Some((bound.config.name.clone(), bound.local?))).collect()
     }
 
-    /// Makes everything beside the snapshot follow the configuration.
-    fn follow_config(self: &Arc<Self>) -> Result<(), Refused> {
+    /// Makes everything beside the snapshot follow the configuration; what could not.
+    fn follow_config(self: &Arc<Self>) -> Vec<Refused> {
         let config = self.state().config.clone();
         self.logs.set(&config.access_log);
         self.follow_checks();
-        let Some(own_log) = &self.own_log else { return Ok(()) };
-        own_log.follow(&config.log).map_err(|error| reload::unwritable("log.to", &error))
+        let log = self.own_log.as_ref().map_or(Ok(()), |own_log| {
+            own_log.follow(&config.log).map_err(|error| reload::unwritable("log.to", &error))
+        });
+        [log, self.follow_metrics(config.metrics.listen)]
+            .into_iter()
+            .filter_map(Result::err)
+            .collect()
     }
 
     fn serve_socket(self: &Arc<Self>, socket: UnixListener) {

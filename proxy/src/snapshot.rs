@@ -14,7 +14,10 @@ use std::{
     },
 };
 
-use gnomon_config::{Config, model::Listener};
+use gnomon_config::{
+    Config,
+    model::{Limits, Listener, Pool},
+};
 use gnomon_policy::table::{Availability, Table};
 use gnomon_shadow::terms::Terms;
 pub use gnomon_sys::address::Address;
@@ -106,6 +109,23 @@ pub struct EndpointView {
     pub available: bool,
     /// Its counters, one block per core.
     pub cells: Vec<Arc<EndpointCells>>,
+}
+
+/// Client connections that one of so many cores may hold. Where `limits.connections` is 0: each may
+/// need a descriptor of its own and one to an origin, and a fifth is left for everything else.
+#[must_use]
+pub fn connections_per_core(limits: &Limits, cores: usize) -> u32 {
+    let most = match limits.connections {
+        0 => u32::try_from(gnomon_sys::limits::open_files() / 2 * 4 / 5).unwrap_or(u32::MAX),
+        most => most,
+    };
+    most.div_ceil(u32::try_from(cores).unwrap_or(u32::MAX).max(1)).max(1)
+}
+
+/// Connections to one endpoint that one of so many cores may hold.
+#[must_use]
+pub fn pool_per_core(pool: &Pool, cores: usize) -> u32 {
+    pool.max.div_ceil(u32::try_from(cores).unwrap_or(u32::MAX).max(1)).max(1)
 }
 
 /// Where the current snapshot is kept.

@@ -212,6 +212,8 @@ pub struct ReplayCounts {
     pub uncomparable: [Count; 5],
     /// Compared pairs with any difference.
     pub different: Count,
+    /// Compared pairs without.
+    pub same: Count,
     /// Requests whose two answers of the primary's version differ from each other.
     pub noisy: Count,
     /// Requests sent to the primary's version once more.

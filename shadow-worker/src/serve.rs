@@ -185,7 +185,8 @@ impl Shadow {
         if let Some(why) = found.uncomparable {
             counts.uncomparable[why as usize].add(1);
         }
-        counts.different.add(u64::from(!found.differences.is_empty()));
+        let outcome = if found.differences.is_empty() { &counts.same } else { &counts.different };
+        outcome.add(1);
         let noise = noise(case, primary, second);
         let baseline = noise.baseline();
         let second = second.and_then(|second| second.as_ref().ok());

@@ -8,6 +8,7 @@
 pub mod client;
 pub mod comparators;
 pub mod eventually;
+pub mod exposition;
 pub mod origin;
 pub mod reading;
 pub mod running;

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Console, FAILED, Failure, Paint, arguments::StatusArguments, live::Door};
-use crate::control::api::{Arm, CoreStatus, Status, StoreStatus, UpstreamStatus, VersionStatus};
+use crate::control::{
+    api::{Arm, CoreStatus, Status, StoreStatus, UpstreamStatus, VersionStatus},
+    saturation::Component,
+};
 
 /// Shows it once, again and again, or whether it is ready.
 pub(super) fn status(door: &Door, arguments: &StatusArguments) -> Result<(), Failure> {
@@ -82,6 +85,9 @@ fn head(status: &Status, paint: Paint) -> String {
     let listeners = status.listeners.iter().map(|it| format!("{} {}", it.name, it.address));
     text.push_str(&format!("listen   {}\n", listeners.collect::<Vec<_>>().join(" · ")));
     text.push_str(&of_cores(&status.cores, paint));
+    if let Some(hottest) = status.saturation.hottest() {
+        text.push_str(&format!("hottest  {}\n", of_hottest(hottest, paint)));
+    }
     let log = status.access_log;
     if log.drops + log.failures > 0 {
         let said = format!("{} lines dropped, {} writes failed", log.drops, log.failures);
@@ -91,6 +97,20 @@ fn head(status: &Status, paint: Paint) -> String {
         text.push_str(&format!("shadow   {}\n", paint.yellow(&said)));
     }
     text
+}
+
+/// The fullest of all that can be full.
+fn of_hottest(hottest: &Component, paint: Paint) -> String {
+    let what = match hottest.name.as_str() {
+        "core" => hottest.which.clone(),
+        name => format!("{} ({})", name.replace('_', " "), hottest.which),
+    };
+    let said = format!("{what} {:.0} %", hottest.ratio * 100.0);
+    match hottest.ratio {
+        ratio if ratio > 0.95 => paint.red(&format!("▼ {said}")),
+        ratio if ratio > 0.8 => paint.yellow(&format!("▲ {said}")),
+        _ => said,
+    }
 }
 
 /// What is wrong with the store of the shadows, if anything is.

@@ -25,6 +25,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     Control,
     api::{ACTION_FIELD, Check, Done, ForgetAsked, Kind, MarkAsked, Named, PageAsked, Refused},
+    metrics::Pairs,
     record,
     splits::Verb,
     stop::Stop,
@@ -57,8 +58,10 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/healthz", get(readyz))
+        .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/golden", get(golden))
+        .route("/v1/saturation", get(saturation))
         .route("/v1/config", get(config))
         .route("/v1/diff", get(diff))
         .route("/v1/shadows", get(shadows))
@@ -139,6 +142,14 @@ async fn status(State(control): Control_) -> Response {
 
 async fn golden(State(control): Control_) -> Response {
     Json(control.golden()).into_response()
+}
+
+async fn metrics(State(control): Control_, asked: Pairs, headers: HeaderMap) -> Response {
+    control.scrape(asked, &headers)
+}
+
+async fn saturation(State(control): Control_) -> Response {
+    Json(&*control.saturation()).into_response()
 }
 
 async fn config(State(control): Control_) -> Response {

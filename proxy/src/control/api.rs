@@ -12,6 +12,7 @@ use gnomon_shadow::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use super::saturation::Saturation;
 pub use golden::{Arms, Golden, RouteFailures};
 
 /// Field that a POST over TCP must carry, which no web page can add to a request of its own.
@@ -174,6 +175,9 @@ pub struct Status {
     pub access_log: LogStatus,
     /// Copies for the shadow.
     pub shadow: ShadowStatus,
+    /// How full everything is.
+    #[serde(default)]
+    pub saturation: Saturation,
 }
 
 /// What the process as a whole is doing.

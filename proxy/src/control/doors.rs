@@ -14,7 +14,7 @@ use std::{
 };
 
 use axum::{extract::connect_info::Connected, serve::IncomingStream, serve::Listener};
-use gnomon_config::model::Admin;
+use gnomon_config::{Config, model::Admin};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -71,14 +71,38 @@ fn set_rights(path: &Path, admin: &Admin) -> Result<(), Refused> {
         .map_err(|error| Refused::new(Kind::Machine, format!("`admin.mode`: {error}")))
 }
 
-/// Binds the loopback address.
-pub(crate) fn bind_tcp(address: SocketAddr) -> Result<std::net::TcpListener, Refused> {
+/// Where control answers.
+pub(crate) struct Doors {
+    /// The admin API.
+    pub(crate) socket: StdUnixListener,
+    /// The same over loopback, if that is configured.
+    pub(crate) tcp: Option<std::net::TcpListener>,
+    /// The metrics alone, if that is configured.
+    pub(crate) metrics: Option<std::net::TcpListener>,
+}
+
+impl Doors {
+    /// Binds all of them. The socket comes last: nothing can fail after it, and its file would have
+    /// to be removed again.
+    pub(crate) fn bind(config: &Config) -> Result<Self, Refused> {
+        let bind =
+            |key, address: Option<SocketAddr>| address.map(|it| bind_tcp(key, it)).transpose();
+        Ok(Self {
+            tcp: bind("admin.listen", config.admin.listen)?,
+            metrics: bind("metrics.listen", config.metrics.listen)?,
+            socket: bind_socket(&config.admin)?,
+        })
+    }
+}
+
+/// Binds an address of control's, which `key` configures.
+pub(super) fn bind_tcp(key: &str, address: SocketAddr) -> Result<std::net::TcpListener, Refused> {
     let bound = std::net::TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
         Ok(listener)
     });
     bound.map_err(|error| {
-        Refused::new(Kind::Machine, format!("`admin.listen`: {address} cannot be bound: {error}"))
+        Refused::new(Kind::Machine, format!("`{key}`: {address} cannot be bound: {error}"))
     })
 }
 

@@ -57,6 +57,10 @@ pub(crate) struct VersionEntry {
     /// The endpoints that `ejections` counts, in its order.
     order: Vec<EndpointKey>,
     ejections: Ejections,
+    /// Times that an endpoint was taken out because requests failed.
+    pub(crate) ejected: u64,
+    /// Times that an endpoint was taken out because its checks failed.
+    pub(crate) unhealthy: u64,
 }
 
 /// What is known of an endpoint.
@@ -149,6 +153,8 @@ impl Registry {
             cells: (0..*cores).map(|_| Arc::default()).collect(),
             order: Vec::new(),
             ejections: Ejections::new(0),
+            ejected: 0,
+            unhealthy: 0,
         });
         if entry.order != order {
             entry.ejections = Ejections::new(order.len());
@@ -187,6 +193,11 @@ impl Registry {
         };
         let verdict = entry.health.note(outcome, health);
         entry.complaint = result.err();
+        if verdict == Some(Verdict::Unhealthy)
+            && let Some(version) = self.versions.get_mut(&key.version)
+        {
+            version.unhealthy += 1;
+        }
         verdict
     }
 
@@ -233,6 +244,7 @@ impl Registry {
             if until != entry.ejected {
                 entry.begin_anew();
                 entry.ejected = until;
+                version.ejected += u64::from(until.is_some());
                 changed.push((key.clone(), until));
             }
         }
@@ -256,6 +268,11 @@ impl Registry {
 }
 
 impl VersionEntry {
+    /// The endpoints it has now.
+    pub(crate) fn endpoints(&self) -> &[EndpointKey] {
+        &self.order
+    }
+
     /// Sum over the cores of one of their counters.
     pub(crate) fn sum(&self, cell: impl Fn(&VersionCells) -> &crate::cells::Cell) -> u64 {
         self.cells.iter().map(|cells| cell(cells).read()).sum()

@@ -34,7 +34,7 @@ impl Control {
             Err(refused) => (false, vec![refused.to_string()]),
         };
         let time_seconds = clock::wall().as_secs_f64();
-        self.state().last_reload = Some(ReloadStatus { ok, time_seconds, detail });
+        self.state().note_reload(ReloadStatus { ok, time_seconds, detail });
         match &result {
             Ok(done) if done.changes.is_empty() => {
                 tracing::info!("reload: nothing has changed");
@@ -71,9 +71,7 @@ impl Control {
             warnings.extend(state.take_config(config, answers)?);
             state.publish(&self.shared.publisher)
         };
-        if let Err(refused) = self.follow_config() {
-            warnings.push(refused.to_string());
-        }
+        warnings.extend(self.follow_config().iter().map(Refused::to_string));
         self.follow_shadows().await;
         let (acknowledged_ms, cores_missing) = self.acknowledged(generation).await;
         Ok(Done { ok: true, changes, warnings, generation, acknowledged_ms, cores_missing })

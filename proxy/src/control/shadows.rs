@@ -92,6 +92,12 @@ impl Shadows {
         self.definitions.iter().map(shadow).collect()
     }
 
+    /// Names and counts of the shadows there are.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&Name, &Counts)> {
+        let all = self.definitions.iter();
+        all.map(|definition| (&definition.shadow.name, &*definition.counts))
+    }
+
     /// What `snapshot` says of shadows, if it has any.
     pub(crate) fn terms(&self, snapshot: &Snapshot) -> Option<Arc<Terms>> {
         let scope = self.recording.as_ref().and_then(|it| it.scope(&snapshot.config));

@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(crate) generation: u64,
     pub(crate) last_reload: Option<ReloadStatus>,
+    /// Reloads that were taken over, and those that were refused.
+    pub(crate) reloads: (u64, u64),
     /// Whether something has changed that is to be published at the next tick.
     pub(crate) is_stale: bool,
     /// The configuration's routes and the splits, compiled.
@@ -88,6 +90,7 @@ impl State {
             phase: Phase::Serving,
             generation: 0,
             last_reload: None,
+            reloads: (0, 0),
             is_stale: false,
             retired: Vec::new(),
         };
@@ -162,6 +165,13 @@ impl State {
             self.splits = splits;
         }
         Ok(changes)
+    }
+
+    /// Takes note of how a reload went.
+    pub(crate) fn note_reload(&mut self, reload: ReloadStatus) {
+        let (taken_over, refused) = &mut self.reloads;
+        *(if reload.ok { taken_over } else { refused }) += 1;
+        self.last_reload = Some(reload);
     }
 
     /// The snapshot of what is now, of the next generation.

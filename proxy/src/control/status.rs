@@ -61,6 +61,7 @@ impl Control {
                 recording: state.shadows.recording.is_some(),
                 store: self.memory.report(),
             },
+            saturation: (*self.saturation()).clone(),
             cores,
             upstreams: state.config.upstreams.iter().map(|u| upstream(&state, u, now)).collect(),
         }

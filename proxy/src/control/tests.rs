@@ -171,12 +171,11 @@ fn what_needs_a_restart_is_said_and_left() {
 #[test]
 fn the_api_answers_over_its_socket() {
     let bench = bench("api", "");
-    let admin = bench.control.state().config.admin.clone();
-    let listener = bind_socket(&admin).unwrap();
+    let config = bench.control.state().config.clone();
+    let doors = Doors::bind(&config).unwrap();
     let (control, path) = (bench.control.clone(), bench.socket.clone());
-    let server = thread::Builder::new()
-        .spawn(move || run(control.run(Signals::Ignored, listener, None)))
-        .unwrap();
+    let server =
+        thread::Builder::new().spawn(move || run(control.run(Signals::Ignored, doors))).unwrap();
     let act = |path: &str, body: serde_json::Value| ctl::act::<Done>(&bench.socket, path, &body);
     let done = act("/v1/upstreams/shop/weight", serde_json::json!({"v2": 25})).unwrap();
     assert_eq!((done.changes.len(), done.cores_missing.len()), (2, 0));
@@ -218,11 +217,10 @@ fn check_statuses(socket: &Path) {
 #[test]
 fn only_reading_is_only_reading() {
     let bench = bench("reading", "admin.read_only = true\n");
-    let listener = bind_socket(&bench.control.state().config.admin.clone()).unwrap();
+    let doors = Doors::bind(&bench.control.state().config.clone()).unwrap();
     let control = bench.control.clone();
-    let server = thread::Builder::new()
-        .spawn(move || run(control.run(Signals::Ignored, listener, None)))
-        .unwrap();
+    let server =
+        thread::Builder::new().spawn(move || run(control.run(Signals::Ignored, doors))).unwrap();
     let (status, _) = ctl::call(&bench.socket, "POST", "/v1/upstreams/shop/freeze", b"").unwrap();
     assert_eq!(status, 403);
     assert_eq!(ctl::call(&bench.socket, "GET", "/v1/status", b"").unwrap().0, 200);

@@ -221,6 +221,9 @@ impl Exchange<'_> {
                             }
                             if self.may_retry(&plan, &broken, body, entry.attempts) {
                                 self.worker.cells.retries.add(1);
+                                let cells = self.view.cells(plan.upstream, plan.version);
+                                let connected = broken.stage != FailureStage::Connect;
+                                cells.retries[usize::from(connected)].add(1);
                                 continue;
                             }
                             if broken.stage != FailureStage::Connect {

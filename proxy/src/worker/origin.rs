@@ -25,15 +25,11 @@ use super::{
     readahead::ReadAhead,
 };
 use crate::{
-    cells::{CoreCells, EndpointCells},
+    cells::{CoreCells, EndpointCells, WAITING_MAX},
     failure::{Failure, Kind, Stage},
     patience::{TICK_MILLIS, Ticks},
-    snapshot::{Address, EndpointView},
+    snapshot::{Address, EndpointView, pool_per_core},
 };
-
-/// Requests that may wait for a connection to one endpoint on one core; more are refused at once.
-/// At 1 ms an exchange this is a second's work, which is how long a request may wait by default.
-const WAITING_MAX: usize = 1024;
 
 /// One endpoint of an origin, on one core.
 pub(super) struct Origin {
@@ -120,8 +116,7 @@ impl Origin {
     /// Takes over what a new snapshot says about this endpoint.
     pub(super) fn adopt(&self, available: bool, pool: &Pool, cores: usize) {
         self.available.set(available);
-        let share = pool.max.div_ceil(u32::try_from(cores).unwrap_or(u32::MAX));
-        self.open_max.set(share.max(1));
+        self.open_max.set(pool_per_core(pool, cores));
         self.idle_max.set(pool.idle_per_core as usize);
         self.idle_ticks.set(Ticks::of(pool.idle).count());
         self.queue_patience.set(pool.queue);
@@ -194,6 +189,7 @@ impl Origin {
 
     fn closed(&self) {
         self.core.origin_connections.sub(1);
+        self.cells.open.sub(1);
         self.open.set(self.open.get().saturating_sub(1));
         self.call_next();
     }
@@ -229,6 +225,7 @@ impl Origin {
             *ticket.waker.borrow_mut() = Some(cx.waker().clone());
             Poll::Pending
         });
+        let _in_line = InLine::begin(&self.cells);
         if monoio::time::timeout(patience, called).await.is_err() {
             self.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &ticket));
             return Err(Failure::proxy(Stage::Queue, Kind::Timeout));
@@ -325,6 +322,22 @@ impl Drop for Lease {
     }
 }
 
+/// Counts one request as waiting, for as long as it lives.
+struct InLine<'a>(&'a EndpointCells);
+
+impl<'a> InLine<'a> {
+    fn begin(cells: &'a EndpointCells) -> Self {
+        cells.waiting.add(1);
+        Self(cells)
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.sub(1);
+    }
+}
+
 /// A place among an endpoint's open connections, held while connecting.
 struct Place<'a> {
     origin: &'a Origin,
@@ -335,6 +348,7 @@ impl<'a> Place<'a> {
     fn taken(origin: &'a Origin) -> Self {
         origin.open.set(origin.open.get() + 1);
         origin.core.origin_connections.add(1);
+        origin.cells.open.add(1);
         Self { origin, kept: false }
     }
 

@@ -187,9 +187,7 @@ impl Entry {
                 view.cells(plan.upstream, plan.meant).displaced.add(1);
             }
         }
-        if let Some(class) = class_of(self.status) {
-            cells.classes[class].add(1);
-        }
+        class_of(self.status).map_or(&cells.unanswered, |class| &cells.classes[class]).add(1);
         if let Some(failure) = &self.failure {
             count_failure(cells, failure);
         }

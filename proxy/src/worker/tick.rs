@@ -12,6 +12,7 @@ use super::{
     origin::REAP_EVERY,
 };
 use crate::{
+    cells::CoreCells,
     clock::{self, Moment},
     patience::TICK,
     snapshot::Phase,
@@ -25,7 +26,9 @@ pub(super) async fn run(worker: Rc<Worker>) {
     loop {
         monoio::time::sleep(TICK).await;
         let now = clock::now();
-        worker.busy.set(work.share(now, worker.busy.get()));
+        let turn = work.turn(now);
+        worker.busy.set(turn.share(worker.busy.get()));
+        turn.count(&worker.cells);
         let ticks = (now - begun).as_millis() / TICK.as_millis();
         worker.deadlines.sweep(u32::try_from(ticks).unwrap_or(u32::MAX));
         worker.cells.heartbeat.add(1);
@@ -55,18 +58,43 @@ struct Work {
     worked: Duration,
 }
 
+/// What was between two looks.
+struct Turn {
+    /// Time that passed.
+    since: Duration,
+    /// Of it, what this core has worked.
+    spent: Duration,
+}
+
 impl Work {
-    /// The share of the time since it was last asked, smoothed over some four ticks.
-    fn share(&mut self, now: Moment, before: Share) -> Share {
+    /// What was since it was last asked.
+    fn turn(&mut self, now: Moment) -> Turn {
         let worked = affinity::cpu_time();
-        let (since, spent) = (now - self.seen, worked.saturating_sub(self.worked));
+        let turn = Turn { since: now - self.seen, spent: worked.saturating_sub(self.worked) };
         (self.seen, self.worked) = (now, worked);
+        turn
+    }
+}
+
+impl Turn {
+    /// The share of the time that was work, smoothed over some four ticks.
+    fn share(&self, before: Share) -> Share {
         let whole = u64::from(Share::WHOLE.0);
-        let latest = clock::nanos(spent) * whole / clock::nanos(since).max(1);
+        let latest = clock::nanos(self.spent) * whole / clock::nanos(self.since).max(1);
         let smooth = (u64::from(before.0) * 3 + latest.min(whole)) / 4;
         Share(u32::try_from(smooth).unwrap_or(Share::WHOLE.0))
     }
+
+    fn count(&self, cells: &CoreCells) {
+        cells.busy_nanos.add(clock::nanos(self.spent));
+        cells.wait_nanos.add(clock::nanos(self.since.saturating_sub(self.spent)));
+        cells.stalls.add(u64::from(self.since > TICK + LATE));
+    }
 }
+
+/// What a turn may be late before it counts as a stall: far more than a loop takes that never
+/// blocks.
+const LATE: Duration = Duration::from_millis(10);
 
 /// Follows the snapshot's phase; whether nobody is left to serve.
 fn finished(worker: &Worker) -> bool {

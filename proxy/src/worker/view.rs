@@ -10,7 +10,7 @@ use super::origin::Origin;
 use crate::{
     cells::{CoreCells, VersionCells, routes::RouteCells},
     patience::Patience,
-    snapshot::{Phase, Snapshot},
+    snapshot::{Phase, Snapshot, connections_per_core},
     trial::Trial,
 };
 
@@ -28,12 +28,6 @@ pub(super) struct View {
     core: usize,
     /// Retry budgets, one for each upstream.
     budgets: Vec<RefCell<Budget>>,
-}
-
-/// Client connections over all cores when `limits.connections` is 0: each may need a descriptor
-/// of its own and one to an origin, and a fifth is left for everything else.
-fn connections_default() -> u32 {
-    u32::try_from(gnomon_sys::limits::open_files() / 2 * 4 / 5).unwrap_or(u32::MAX)
 }
 
 impl View {
@@ -65,11 +59,7 @@ impl View {
             }
         }
         let default_patience = Patience::of(&snapshot.config.timeouts);
-        let connections = match snapshot.config.limits.connections {
-            0 => connections_default(),
-            most => most,
-        };
-        let connections_max = connections.div_ceil(u32::try_from(cores).unwrap_or(u32::MAX)).max(1);
+        let connections_max = connections_per_core(&snapshot.config.limits, cores);
         let budgets = budgets(&snapshot, before);
         let shadows = snapshot.shadows.as_ref().map(|terms| {
             let ration = terms.memory / cores as u64;

@@ -62,6 +62,13 @@ pub fn cpu_time() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
+/// Time that all threads of the process have worked since it began.
+#[must_use]
+pub fn process_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 /// Puts the calling thread behind others by this nice value, 19 being the last; best effort.
 pub fn lower_priority(nice: i32) {
     // On Linux a thread has its own nice value, addressed as process 0 from within.

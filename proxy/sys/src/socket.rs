@@ -3,7 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     path::Path,
 };
 
@@ -76,6 +76,39 @@ pub fn listen_unix(path: &Path, backlog: u32) -> io::Result<OwnedFd> {
 pub fn local_address(listener: &impl AsFd) -> io::Result<SocketAddr> {
     SocketAddr::try_from(rustix::net::getsockname(listener)?)
         .map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// How many connections wait at a TCP listener to be accepted, and how many may.
+///
+/// # Errors
+/// If the socket is not a TCP socket.
+pub fn accept_queue(listener: &impl AsFd) -> io::Result<(u32, u32)> {
+    // The head of the kernel's `struct tcp_info`. Of a listener, `tcpi_unacked` is the length of its
+    // queue and `tcpi_sacked` its bound.
+    const UNACKED: usize = 24;
+    const SACKED: usize = 28;
+    let mut info = [0_u8; 32];
+    let mut length = libc::socklen_t::try_from(info.len()).unwrap_or(0);
+    // WHY: neither rustix nor socket2 reads TCP_INFO.
+    // SAFETY: the descriptor is borrowed for the call; the kernel writes no more than `length` bytes
+    // to `info`, all of which are its own and may hold anything.
+    let result = unsafe {
+        libc::getsockopt(
+            listener.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let number = |at: usize| {
+        let bytes = info.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u32::from_ne_bytes)
+    };
+    Ok((number(UNACKED), number(SACKED)))
 }
 
 /// A connection just accepted: non-blocking, closed on exec.
@@ -192,4 +225,20 @@ fn borrow<'fd>(fd: RawFd) -> BorrowedFd<'fd> {
     // SAFETY: every caller passes the descriptor of a socket it holds during the call; house rule:
     // bookkeeping of a descriptor is removed before the socket is dropped.
     unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_to_be_accepted_is_counted() {
+        let listener = listen_tcp(([127, 0, 0, 1], 0).into(), 16).unwrap();
+        assert_eq!(accept_queue(&listener).unwrap(), (0, 16));
+        let address = local_address(&listener).unwrap();
+        let _waiting: Vec<_> =
+            (0..3).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        assert_eq!(accept_queue(&listener).unwrap(), (3, 16));
+        assert!(accept_queue(&std::fs::File::open("/dev/null").unwrap()).is_err());
+    }
 }
