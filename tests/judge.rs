@@ -23,7 +23,7 @@ fn every_formula_agrees_with_the_vectors() {
 
 #[test]
 fn all_formulas_are_there() {
-    let text: Value = serde_json::from_str(include_str!("judge/vectors.json")).unwrap();
+    let text: Value = serde_json::from_str(include_str!("judge/vectors.json")).expect("JSON");
     assert_eq!(text["formulas"].as_object().map(serde_json::Map::len), Some(23));
 }
 
@@ -47,8 +47,8 @@ fn check(text: &str) {
 /// Whether all that is expected is there, and nothing else.
 fn agrees(got: &Value, want: &Value, tolerance: f64) -> bool {
     match (got, want) {
-        (Value::Number(got), Value::Number(want)) => {
-            let (got, want) = (got.as_f64().unwrap(), want.as_f64().unwrap());
+        (Value::Number(_), Value::Number(_)) => {
+            let (got, want) = (real(got), real(want));
             (got - want).abs() <= tolerance * want.abs().max(1.0)
         }
         (Value::Array(got), Value::Array(want)) => {
@@ -94,15 +94,25 @@ fn evaluate(formula: &str, i: &Inputs<'_>) -> Value {
     }
 }
 
+/// A number of a case.
+fn real(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// A count of a case.
+fn whole(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))
+}
+
 struct Inputs<'a>(&'a Value);
 
 impl Inputs<'_> {
     fn real(&self, key: &str) -> f64 {
-        self.0[key].as_f64().unwrap_or_else(|| panic!("{key} of {}", self.0))
+        real(&self.0[key])
     }
 
     fn whole(&self, key: &str) -> u64 {
-        self.0[key].as_u64().unwrap_or_else(|| panic!("{key} of {}", self.0))
+        whole(&self.0[key])
     }
 
     fn all(&self, key: &str) -> &Vec<Value> {
@@ -110,11 +120,11 @@ impl Inputs<'_> {
     }
 
     fn reals(&self, key: &str) -> Vec<f64> {
-        self.all(key).iter().map(|value| value.as_f64().unwrap()).collect()
+        self.all(key).iter().map(real).collect()
     }
 
     fn wholes(&self, key: &str) -> Vec<u64> {
-        self.all(key).iter().map(|value| value.as_u64().unwrap()).collect()
+        self.all(key).iter().map(whole).collect()
     }
 
     fn boundary(&self) -> Boundary {
@@ -135,9 +145,9 @@ impl Inputs<'_> {
 
     fn epochs(&self) -> Vec<events::Epoch> {
         let one = |epoch: &Value| events::Epoch {
-            weight: epoch[0].as_f64().unwrap(),
-            canary: epoch[1].as_u64().unwrap(),
-            all: epoch[2].as_u64().unwrap(),
+            weight: real(&epoch[0]),
+            canary: whole(&epoch[1]),
+            all: whole(&epoch[2]),
         };
         self.all("epochs").iter().map(one).collect()
     }
@@ -147,7 +157,7 @@ fn block(value: &Value) -> Block {
     let i = Inputs(value);
     Block {
         weight: i.real("w"),
-        level: i32::try_from(value["kq"].as_i64().unwrap()).unwrap(),
+        level: value["kq"].as_i64().and_then(|level| i32::try_from(level).ok()).expect("a level"),
         canary: Counts { bad: i.whole("kC"), all: i.whole("nC") },
         stable: Counts { bad: i.whole("kB"), all: i.whole("nB") },
     }
@@ -184,7 +194,7 @@ fn f3(i: &Inputs<'_>) -> Value {
 }
 
 fn f4(i: &Inputs<'_>) -> Value {
-    let mut wealth = Restarting::new(i.boundary());
+    let mut wealth = Restarting::new(i.boundary(), Side::Worse);
     let each: Vec<f64> = i
         .all("blocks")
         .iter()
@@ -267,7 +277,7 @@ fn f12(i: &Inputs<'_>) -> Value {
     let stake = kpi::Stake { weight: i.real("w"), mean: i.real("m") };
     let mut betting = kpi::Betting::new(i.boundary(), toward);
     for event in i.all("events") {
-        betting.take(stake, event[0] == 1, event[1].as_f64().unwrap(), 1);
+        betting.take(stake, event[0] == 1, real(&event[1]), 1);
     }
     json!({ "lambda_max": betting.largest(stake), "log_e": betting.log_e() })
 }
@@ -279,8 +289,7 @@ fn f13(i: &Inputs<'_>) -> Value {
 
 fn f14(i: &Inputs<'_>) -> Value {
     let steps = i.all("steps").iter();
-    let steps: Vec<(f64, f64)> =
-        steps.map(|it| (it[0].as_f64().unwrap(), it[1].as_f64().unwrap())).collect();
+    let steps: Vec<(f64, f64)> = steps.map(|it| (real(&it[0]), real(&it[1]))).collect();
     let assumed = Assumption {
         rate: i.real("rate"),
         stable: i.real("p_B"),
@@ -347,7 +356,7 @@ fn f20(i: &Inputs<'_>) -> Value {
 
 fn f21(i: &Inputs<'_>) -> Value {
     let one = |it: &Value| {
-        let at = |index: usize| it[index].as_f64().unwrap();
+        let at = |index: usize| real(&it[index]);
         Stratum { canary: at(0), canary_bad: at(1), stable: at(2), stable_bad: at(3) }
     };
     let strata: Vec<Stratum> = i.all("strata").iter().map(one).collect();

@@ -4,11 +4,14 @@
 //! and store. Control sums the blocks of all cores when somebody asks. Blocks are kept by name
 //! over reloads, so no count is ever lost.
 
+mod exemplar;
 pub mod routes;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use gnomon_policy::golden;
+
+pub use exemplar::{Exemplar, Exemplars, ID_BYTES};
 
 /// A counter or gauge with one writer.
 #[derive(Debug, Default)]
@@ -129,25 +132,30 @@ pub struct VersionCells {
 
 /// A histogram of durations; the layout is [`golden`]'s.
 #[derive(Debug)]
-pub struct Latency(Box<[Cell]>);
+pub struct Latency {
+    cells: Box<[Cell]>,
+    /// Exchanges that took so long.
+    pub exemplars: Box<Exemplars>,
+}
 
 impl Default for Latency {
     fn default() -> Self {
-        Self((0..golden::CELLS).map(|_| Cell::default()).collect())
+        let cells = (0..golden::CELLS).map(|_| Cell::default()).collect();
+        Self { cells, exemplars: Box::default() }
     }
 }
 
 impl Latency {
     /// Counts one duration.
     pub fn record(&self, nanos: u64) {
-        if let Some(cell) = self.0.get(golden::bucket(nanos)) {
+        if let Some(cell) = self.cells.get(golden::bucket(nanos)) {
             cell.add(1);
         }
     }
 
     /// Adds these counts to `sums`, which has [`golden::CELLS`] places.
     pub fn add_to(&self, sums: &mut [u64]) {
-        for (sum, cell) in sums.iter_mut().zip(&self.0) {
+        for (sum, cell) in sums.iter_mut().zip(&self.cells) {
             *sum += cell.read();
         }
     }

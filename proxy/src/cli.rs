@@ -13,6 +13,7 @@ mod environment;
 mod failure;
 mod golden;
 mod host;
+mod kpi;
 mod live;
 mod record;
 mod replay;
@@ -87,6 +88,7 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Stop => door.stop(),
         Command::Logs { .. } => door.reopen_logs(),
         Command::Shadow { command } => shadow::shadow(&door, &command),
+        Command::Kpi { command } => kpi::kpi(&door, command),
         Command::Record(it) => record::record(&it, &door),
         Command::Replay(it) => replay::replay(&it, json, console),
         Command::Route(it) => route::route(&it, json, console),

@@ -11,6 +11,7 @@ mod findings;
 mod format;
 mod golden;
 mod health;
+mod kpis;
 pub(crate) mod listeners;
 pub(crate) mod logs;
 pub(crate) mod memory;

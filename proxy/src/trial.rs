@@ -11,7 +11,10 @@ pub mod slots;
 use std::{sync::Arc, time::Duration};
 
 use gnomon_config::model::{Kpi, KpiSource, Name, Timing, VersionIx};
-use gnomon_policy::judge::cohort::{Class, KPI_LEVELS};
+use gnomon_policy::{
+    judge::cohort::{Class, KPI_LEVELS},
+    pointer::{Found, Pointer},
+};
 
 use siphasher::sip::SipHasher13;
 
@@ -51,6 +54,8 @@ pub struct Trial {
     pub by_user: bool,
     /// Whether outcomes are told later, by the request's id.
     pub by_request: bool,
+    /// Where in a JSON reply KPIs stand, each with its index in the configuration; empty if none do.
+    pub pointers: Box<[(usize, Pointer)]>,
     /// What cuts the canary off.
     pub fuse: Fuse,
     /// What outlives snapshots.
@@ -81,9 +86,13 @@ impl Evidence {
     /// The second that `moment` falls into.
     #[must_use]
     pub fn second(&self, moment: Moment) -> u32 {
-        let since = moment.saturating_duration_since(self.started);
-        u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+        second(self.started, moment)
     }
+}
+
+/// The second since `started` that `moment` falls into.
+pub(crate) fn second(started: Moment, moment: Moment) -> u32 {
+    u32::try_from(moment.saturating_duration_since(started).as_secs()).unwrap_or(u32::MAX)
 }
 
 impl Trial {
@@ -161,6 +170,21 @@ pub fn level_of(kpi: &Kpi, value: f64) -> u8 {
     level
 }
 
+/// The level of a KPI at whose place in a JSON reply this stands, if it says one. What is there or
+/// not is not there if it is null, false, nothing or empty.
+#[must_use]
+pub fn level_found(kpi: &Kpi, found: Found) -> Option<u8> {
+    let value = match found {
+        Found::Number(value) => value,
+        Found::Count(count) => f64::from(count),
+        Found::Bool(is_so) if kpi.is_binary => f64::from(u8::from(is_so)),
+        Found::Text(length) if kpi.is_binary => f64::from(length),
+        Found::Null if kpi.is_binary => 0.0,
+        Found::Bool(_) | Found::Text(_) | Found::Null => return None,
+    };
+    Some(level_of(kpi, value))
+}
+
 /// The field of the reply that tells a KPI, in lower case.
 #[must_use]
 pub fn header(kpi: &Kpi) -> Option<&str> {
@@ -202,4 +226,43 @@ impl Small {
 /// Sum over the cores of one of a version's counters.
 pub(crate) fn sum(cells: &[Arc<VersionCells>], cell: impl Fn(&VersionCells) -> &Cell) -> u64 {
     cells.iter().map(|cells| cell(cells).read()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use gnomon_config::model::{Direction, UpstreamIx};
+
+    use super::*;
+
+    fn kpi(max: Option<f64>) -> Kpi {
+        Kpi {
+            name: "orders".into(),
+            upstream: UpstreamIx(0),
+            source: KpiSource::Json("/total".into()),
+            max: max.unwrap_or(1.0),
+            is_binary: max.is_none(),
+            worse: Direction::Lower,
+        }
+    }
+
+    #[test]
+    fn what_stands_in_a_reply_has_a_level() {
+        let (amount, binary) = (kpi(Some(64.0)), kpi(None));
+        let table = [
+            (Found::Number(32.0), Some(16), Some(32)),
+            (Found::Number(1e9), Some(32), Some(32)),
+            (Found::Number(-1.0), Some(0), Some(0)),
+            (Found::Count(2), Some(1), Some(32)),
+            (Found::Count(0), Some(0), Some(0)),
+            (Found::Bool(true), None, Some(32)),
+            (Found::Bool(false), None, Some(0)),
+            (Found::Text(5), None, Some(32)),
+            (Found::Text(0), None, Some(0)),
+            (Found::Null, None, Some(0)),
+        ];
+        for (found, of_amount, of_binary) in table {
+            let levels = (level_found(&amount, found), level_found(&binary, found));
+            assert_eq!(levels, (of_amount, of_binary), "{found:?}");
+        }
+    }
 }

@@ -474,3 +474,14 @@ fn ctrl_c_ends_the_demo_with_its_verdict() {
     let names: Vec<String> = left.map(|it| it.file_name().to_string_lossy().into_owned()).collect();
     assert!(!names.iter().any(|name| name.starts_with(&prefix)), "the folder is gone");
 }
+
+#[test]
+fn an_outcome_of_nobody_is_told_so() {
+    let proxy = Proxy::start("hello", AT_ONCE);
+    let told = proxy.ask(&["kpi", "list"]).is(0);
+    assert!(told.data.is_empty() && told.messages.contains("[kpi.NAME]"), "{told:?}");
+    assert_eq!(proxy.ask(&["kpi", "list", "--json"]).is(0).json(), serde_json::json!([]));
+    let told = proxy.ask(&["kpi", "report", "some-id", "orders", "-12.5"]).is(1);
+    assert!(told.messages.contains("there is no KPI `orders`"), "{told:?}");
+    proxy.ask(&["kpi", "report", "some-id", "orders", "many"]).is(2);
+}

@@ -65,6 +65,8 @@ fn counts_add_up_and_both_formats_say_the_same() {
         assert_eq!(said.sum("gnomon_core_requests_total", &[("core", "0")]), 41.0);
         assert_eq!(said.sum("gnomon_split_ratio", &[("version", "v2")]), 0.5);
         assert_eq!(said.sum("gnomon_endpoint_up", &[]), 2.0);
+        let text = scraped(&proxy, "", OPEN).text();
+        assert!(text.contains(" # {request_id=\""), "{text}");
         let plain = scraped(&proxy, "", "*/*");
         assert!(
             plain

@@ -81,7 +81,7 @@ pub fn parse(text: &str, open: bool) -> Exposition {
             assert!(open && stem.ends_with(&format!("_{unit}")), "{line}");
             assert!(family.name.starts_with(stem) && family.samples.is_empty(), "{line}");
         } else {
-            let sample = sample(line);
+            let sample = sample(bare(line, open));
             assert!(!family.kind.is_empty(), "TYPE comes before {line}");
             check_name(family, &sample);
             assert!(series.insert((sample.name.clone(), sample.labels.clone())), "twice: {line}");
@@ -145,6 +145,20 @@ fn check_histogram(family: &Family) {
         assert!(bound == f64::INFINITY && (whole - count).abs() < 0.5, "{labels:?}: {buckets:?}");
         assert!((count > 0.0) == (sum > 0.0), "{labels:?}: {count} and {sum}");
     }
+}
+
+/// A sample without its exemplar, which may only follow a bucket in OpenMetrics.
+fn bare(line: &str, open: bool) -> &str {
+    let Some((bare, exemplar)) = line.split_once(" # ") else { return line };
+    let Sample { labels, value, .. } = sample(bare);
+    let bound = labels.iter().find(|(name, _)| name == "le").map(|(_, bound)| number(bound));
+    assert!(open && value > 0.0, "{line}");
+    let (exemplar, at) = exemplar.rsplit_once(' ').expect(line);
+    let exemplar = sample(&format!("exemplar{exemplar}"));
+    let letters: usize = exemplar.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert!(letters <= 128 && number(at) > 1e9, "{line}");
+    assert!(bound.is_some_and(|bound| exemplar.value <= bound), "{line}");
+    bare
 }
 
 fn sample(line: &str) -> Sample {

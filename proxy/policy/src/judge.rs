@@ -9,14 +9,36 @@
 pub mod bernoulli;
 pub mod cohort;
 pub mod concentration;
+mod event;
 pub mod events;
 pub mod fixed;
 pub mod forecast;
+mod gauge;
 pub mod kpi;
 pub mod margin;
 pub mod merge;
 pub mod numbers;
 pub mod paired;
+mod part;
+mod past;
+pub mod plan;
 pub mod range;
+pub mod report;
+pub mod rules;
+pub mod verdict;
+mod watch;
+mod weighing;
+pub mod words;
 
 pub use cohort::{Cohort, Tally};
+pub use gauge::Both;
+pub use past::Times;
+pub use plan::plan;
+pub use report::Report;
+pub use rules::Rules;
+pub use verdict::{Missing, Verdict, Why};
+pub use weighing::Judge;
+pub use words::{Occasion, words};
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Whole proxies in this process, real cores included.
 
+mod kpis;
+
 use std::{
     io::{Read, Write},
     net::{TcpListener as Origin, TcpStream},

@@ -4,7 +4,9 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{record::RecordArguments, replay::ReplayArguments, shadow::ShadowCommand};
+use super::{
+    kpi::KpiCommand, record::RecordArguments, replay::ReplayArguments, shadow::ShadowCommand,
+};
 
 /// Where the configuration lies unless somebody says otherwise.
 pub(crate) const CONFIG: &str = "/etc/gnomon/gnomon.toml";
@@ -98,6 +100,11 @@ pub(crate) enum Command {
     Shadow {
         #[command(subcommand)]
         command: ShadowCommand,
+    },
+    /// Business outcomes of requests, and telling one that is known late
+    Kpi {
+        #[command(subcommand)]
+        command: KpiCommand,
     },
     /// Record exchanges of the running proxy, redacted, to look at or to replay
     Record(RecordArguments),

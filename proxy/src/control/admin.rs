@@ -25,6 +25,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     Control,
     api::{ACTION_FIELD, Check, Done, ForgetAsked, Kind, MarkAsked, Named, PageAsked, Refused},
+    kpis,
     metrics::Pairs,
     record,
     splits::Verb,
@@ -72,6 +73,10 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/v1/shadows/{name}/forget", post(forget))
         .route("/v1/findings/{id}", get(finding))
         .route("/v1/examples/{id}", get(example))
+        .route(
+            KPI_PATH,
+            get(kpi_list).post(report).layer(DefaultBodyLimit::max(kpis::BODY_BYTES_MAX)),
+        )
         .route("/v1/reload", post(reload))
         .route("/v1/record", post(record::begin))
         .route("/v1/record/stop", post(record::stop))
@@ -119,7 +124,9 @@ async fn guard(
                 .help("set `admin.read_only = false` and send SIGHUP"),
         );
     }
-    let what = acts.then(|| format!("{} {}", request.method(), request.uri().path()));
+    // Reports of outcomes come with the traffic, and change nothing but counts.
+    let is_told = acts && request.uri().path() != KPI_PATH;
+    let what = is_told.then(|| format!("{} {}", request.method(), request.uri().path()));
     let response = next.run(request).await;
     if let Some(what) = what {
         let status = response.status().as_u16();
@@ -226,6 +233,14 @@ async fn forget(State(control): Control_, Path(name): Path<String>, body: Bytes)
         }
         Err(refused) => refuse(&refused),
     }
+}
+
+async fn kpi_list(State(control): Control_) -> Response {
+    Json(control.kpis()).into_response()
+}
+
+async fn report(State(control): Control_, body: Bytes) -> Response {
+    answer(kpis::parse(&body).and_then(|asked| control.report(&asked)))
 }
 
 async fn reload(State(control): Control_) -> Response {
@@ -354,6 +369,8 @@ fn is_loopback_host(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
+
+const KPI_PATH: &str = "/v1/kpi";
 
 /// More than any weights need.
 const BODY_BYTES_MAX: usize = 64 << 10;

@@ -503,6 +503,89 @@ pub struct ForgetAsked {
     pub path: Option<String>,
 }
 
+/// An outcome that is told after the reply: `POST /v1/kpi` takes one or a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KpiReport {
+    /// The request's `x-request-id`.
+    pub request: String,
+    /// The KPI's name.
+    pub kpi: String,
+    /// How much of it.
+    pub value: KpiValue,
+    /// What makes it the same report when it is said again; the request and the KPI if it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// A KPI's value.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a number, true or false")]
+pub enum KpiValue {
+    /// An amount.
+    Amount(f64),
+    /// Whether it is there: 1 or 0.
+    Is(bool),
+}
+
+/// What became of reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KpiAnswer {
+    /// Reports that count.
+    pub counted: usize,
+    /// Reports that had been made before, and count once.
+    pub duplicate: usize,
+    /// Reports that contradict earlier ones.
+    pub refused: usize,
+    /// Reports after their time.
+    pub late: usize,
+    /// Reports about no request of a trial that is remembered.
+    pub unknown: usize,
+    /// What became of each, in the order of the reports.
+    pub outcomes: Vec<KpiOutcome>,
+}
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KpiOutcome {
+    /// It counts.
+    Counted,
+    /// It was made before, and counts once.
+    Duplicate,
+    /// It contradicts an earlier one.
+    Refused,
+    /// It came after its time.
+    Late,
+    /// No request of a trial that is remembered has this id.
+    Unknown,
+}
+
+/// A KPI, and what is known of it since the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KpiStatus {
+    /// Its name.
+    pub name: String,
+    /// The upstream whose requests have it.
+    pub upstream: String,
+    /// Where it comes from, as the configuration says it.
+    pub from: String,
+    /// Requests of trials whose reply told it.
+    pub told: u64,
+    /// Late reports that count.
+    pub reported: u64,
+    /// Late reports that had been made before.
+    pub duplicate: u64,
+    /// Late reports that contradicted earlier ones.
+    pub refused: u64,
+    /// Reports that came after their time.
+    pub late: u64,
+    /// Reports about no request of a trial that was remembered.
+    pub unknown: u64,
+    /// Requests that were forgotten before their time, since too many others came.
+    pub forgotten: u64,
+}
+
 /// One condition of `/readyz` or `/livez`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {

@@ -76,8 +76,8 @@ impl Control {
 
     /// All families that the filter wants.
     fn exposition(&self, format: Format, filter: Filter) -> String {
-        let max_series = self.state().config.metrics.max_series;
-        let mut page = Page::new(format, filter, max_series);
+        let config = self.state().config.clone();
+        let mut page = Page::new(format, filter, &config.metrics);
         self.gather(&mut page);
         let dropped = page.dropped() + self.metrics.dropped.fetch_add(page.dropped(), Relaxed);
         page.make_room();

@@ -3,21 +3,30 @@
 //! Cohorts are given out in the order of their seconds, each once, when all of its requests are
 //! done with or have had their time. What did not depend on the draw alone is left out.
 
+pub(crate) mod late;
 mod units;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use gnomon_config::model::{KPIS_MAX, KpiSource, Name, Rollout, StickyMode};
+use gnomon_config::{
+    Config,
+    model::{KPIS_MAX, Kpi, KpiSource, Name, Rollout, StickyMode, UpstreamIx},
+};
 use gnomon_policy::{
     judge::cohort::{Class, Cohort, bucket},
+    pointer::Pointer,
     split::{Cut, Layout},
 };
 
-use self::units::Units;
+use self::{
+    late::{Book, Counts, Late, LateKpi, Report, Told},
+    units::Units,
+};
 use crate::{
+    cells::Cell,
     clock::{self, Moment},
     snapshot::Snapshot,
-    trial::{Evidence, Fuse, Sighting, Trial, fuse::Blown, slots::Reading},
+    trial::{self, Evidence, Fuse, Sighting, Trial, fuse::Blown, slots::Reading},
 };
 
 /// All trials of the process.
@@ -31,6 +40,8 @@ pub(crate) struct Trials {
     /// By the rollout's name.
     known: BTreeMap<Name, Known>,
     sightings: Vec<rtrb::Consumer<Sighting>>,
+    late: Late,
+    last_book: u32,
 }
 
 /// A trial, with what outlives snapshots.
@@ -42,6 +53,7 @@ struct Known {
     next: u32,
     units: Units,
     usual: Usual,
+    book: Book,
 }
 
 /// A split that was in force.
@@ -64,6 +76,8 @@ impl Trials {
             last_number: 0,
             known: BTreeMap::new(),
             sightings: Vec::new(),
+            late: Late::new(late::REQUESTS_MAX),
+            last_book: 0,
         }
     }
 
@@ -76,6 +90,8 @@ impl Trials {
     pub(crate) fn terms(&mut self, snapshot: &Snapshot) -> Vec<Option<Arc<Trial>>> {
         let config = &snapshot.config;
         self.known.retain(|name, _| config.rollouts.iter().any(|it| it.name == *name));
+        let known = &self.known;
+        self.late.keep(&config.kpis, |book| known.values().any(|it| it.book.number() == book));
         if config.rollouts.is_empty() {
             return Vec::new();
         }
@@ -117,8 +133,7 @@ impl Trials {
             // Above all that an earlier process may have written down.
             None => u32::try_from(self.begun.as_secs()).unwrap_or(1),
         };
-        let kpis = snapshot.config.kpis.iter().filter(|kpi| kpi.upstream == rollout.upstream);
-        let by_request = kpis.into_iter().any(|kpi| matches!(kpi.source, KpiSource::Late(_)));
+        let late = late_kpis(&snapshot.config, rollout.upstream);
         let trial = Arc::new(Trial {
             number,
             name: rollout.name.clone(),
@@ -127,7 +142,8 @@ impl Trials {
             epoch: epoch.number,
             timing: rollout.gate.timing,
             by_user: upstream.sticky.mode != StickyMode::None,
-            by_request,
+            by_request: !late.is_empty(),
+            pointers: pointers(&snapshot.config, rollout.upstream),
             fuse: Fuse::new(&rollout.fuse),
             evidence,
             canary_cells: snapshot.versions[place + usize::from(rollout.to.0)].cells.clone(),
@@ -136,11 +152,11 @@ impl Trials {
             trial.evidence.state.mend();
         }
         let horizon = u32::try_from(rollout.gate.horizon.as_secs()).unwrap_or(u32::MAX);
-        self.note(trial.clone(), epoch, horizon);
+        self.note(trial.clone(), epoch, (horizon, late));
         trial
     }
 
-    fn note(&mut self, trial: Arc<Trial>, epoch: Epoch, horizon: u32) {
+    fn note(&mut self, trial: Arc<Trial>, epoch: Epoch, (horizon, late): (u32, Vec<LateKpi>)) {
         let now = trial.evidence.second(clock::now());
         let fresh = || Known {
             trial: trial.clone(),
@@ -148,11 +164,13 @@ impl Trials {
             next: now,
             units: Units::new(horizon),
             usual: Usual::default(),
+            book: Book::default(),
         };
         let known = self.known.entry(trial.name.clone()).or_insert_with(fresh);
         if known.trial.number != trial.number || known.units.horizon() != horizon {
             *known = fresh();
         }
+        known.book.follow(late, trial.by_user, now, &mut self.last_book);
         known.trial = trial;
         if known.epochs.last().is_none_or(|last| last.number != epoch.number) {
             let earlier = known.units.reach();
@@ -171,6 +189,8 @@ impl Trials {
             if let Some(epoch) = known.epochs.last() {
                 known.units.begin(epoch.number, epoch.canary, epoch.stable, 0);
             }
+            let now = known.trial.evidence.second(clock::now());
+            known.book.restart(now, &mut self.last_book);
         }
     }
 
@@ -202,6 +222,58 @@ impl Trials {
         }
     }
 
+    /// What has been told late of a rollout's requests, by the KPI's place in the configuration, since
+    /// it was last asked: seconds of which nothing more can be told, in order. Requests that nothing
+    /// was told of are in no level.
+    pub(crate) fn collect_late(&mut self, name: &str, now: Moment) -> Vec<(usize, Cohort)> {
+        self.take_sightings();
+        let begun = self.begun.as_secs();
+        let Some(known) = self.known.get_mut(name) else { return Vec::new() };
+        let now = known.trial.evidence.second(now);
+        known.book.tick(&known.trial.evidence, now);
+        let mut cohorts = known.book.release(now);
+        for (_, cohort) in &mut cohorts {
+            cohort.second += begun;
+        }
+        cohorts
+    }
+
+    /// Takes reports about requests, in order.
+    pub(crate) fn report(&mut self, reports: &[Report<'_>], now: Moment) -> Vec<Told> {
+        self.take_sightings();
+        let now = trial::second(self.started, now);
+        let known = &mut self.known;
+        let told = |report| {
+            let books = known.values_mut().map(|known| &mut known.book);
+            self.late.report(books, report, now)
+        };
+        reports.iter().map(told).collect()
+    }
+
+    /// What became of the reports about a KPI, and of the requests of its upstream's trial.
+    pub(crate) fn counts(&self, kpi: &Kpi) -> (Counts, u64) {
+        let books = self.known.values().map(|known| &known.book);
+        let of = books.filter(|book| book.place(&kpi.name).is_some());
+        let forgotten = of.map(|book| self.late.forgotten(book.number())).sum();
+        (self.late.counts(&kpi.name), forgotten)
+    }
+
+    /// Requests whose reply told the KPI at this place in the configuration.
+    pub(crate) fn told(&self, kpi: usize) -> u64 {
+        let cores = self.known.values().flat_map(|known| &known.trial.evidence.cores);
+        cores.filter_map(|core| core.told.get(kpi)).map(Cell::read).sum()
+    }
+
+    /// Empties the cores' rings, and forgets what had its time.
+    pub(crate) fn tick(&mut self, now: Moment) {
+        self.take_sightings();
+        let now = trial::second(self.started, now);
+        for known in self.known.values_mut() {
+            known.book.tick(&known.trial.evidence, now);
+        }
+        self.late.expire(now);
+    }
+
     fn take_sightings(&mut self) {
         for ring in &mut self.sightings {
             // No more than there are now: a core may be adding some all the time.
@@ -210,6 +282,9 @@ impl Trials {
                 let mut known = self.known.values_mut();
                 if let Some(known) = known.find(|known| known.trial.number == sighting.trial) {
                     known.units.see(&sighting);
+                    if let Some(weight) = known.weight(&sighting) {
+                        self.late.see(&mut known.book, &sighting, weight);
+                    }
                 }
             }
         }
@@ -217,6 +292,15 @@ impl Trials {
 }
 
 impl Known {
+    /// The weight of the cohort that a request or its user is in; none if it is in none.
+    fn weight(&self, sighting: &Sighting) -> Option<f64> {
+        if self.trial.by_user {
+            return self.units.weight(sighting);
+        }
+        let epoch = self.epochs.iter().rfind(|epoch| epoch.number == sighting.epoch);
+        epoch.map(|epoch| epoch.weight)
+    }
+
     fn release(&mut self, now: u32) -> Vec<Cohort> {
         if self.trial.by_user {
             return self.units.release(now);
@@ -246,7 +330,7 @@ impl Known {
         if reading.is_void {
             return None;
         }
-        let tally = |counted: crate::trial::slots::Counted| {
+        let tally = |counted: trial::slots::Counted| {
             let (silent, replying) = (counted.silent(), counted.replying);
             let mut tally = counted.tally;
             tally.errors[Class::Unfinished as usize] += silent;
@@ -269,6 +353,30 @@ impl Known {
             stable: tally(reading.stable),
         })
     }
+}
+
+/// An upstream's KPIs that are told late.
+fn late_kpis(config: &Config, upstream: UpstreamIx) -> Vec<LateKpi> {
+    let kpis = config.kpis.iter().enumerate().filter(|(_, kpi)| kpi.upstream == upstream);
+    let late = |(index, kpi): (usize, &Kpi)| match kpi.source {
+        KpiSource::Late(within) => {
+            let seconds = u32::try_from(within.as_secs()).unwrap_or(u32::MAX).max(1);
+            Some(LateKpi::new(kpi.name.clone(), index, seconds))
+        }
+        KpiSource::Header(_) | KpiSource::Json(_) => None,
+    };
+    kpis.filter_map(late).collect()
+}
+
+/// Where an upstream's KPIs stand in JSON replies.
+fn pointers(config: &Config, upstream: UpstreamIx) -> Box<[(usize, Pointer)]> {
+    let kpis = config.kpis.iter().enumerate().filter(|(_, kpi)| kpi.upstream == upstream);
+    let pointer = |(index, kpi): (usize, &Kpi)| match &kpi.source {
+        // A pointer that cannot be read finds nothing; the check of the configuration refuses it.
+        KpiSource::Json(pointer) => Some((index, Pointer::parse(pointer).ok()?)),
+        KpiSource::Header(_) | KpiSource::Late(_) => None,
+    };
+    kpis.filter_map(pointer).collect()
 }
 
 /// Whether everything is known of a second that will be waited for.

@@ -81,6 +81,7 @@ impl Control {
             self.sound(&mut watch, now);
         }
         let mut state = self.state();
+        state.trials.tick(now);
         let changed = state.tick(now.duration_since(self.started));
         for (endpoint, until) in &changed {
             match until {

@@ -208,6 +208,7 @@ mod tests {
             timing: Timing::Total,
             by_user: false,
             by_request: false,
+            pointers: Box::default(),
             fuse: Fuse { budget: 20, window: 10, factor: 4 },
             evidence: Arc::new(Evidence::new(2, clock::now())),
             canary_cells: vec![Arc::default(), Arc::default()],

@@ -16,6 +16,8 @@ pub struct CoreEvidence {
     pub late: Cell,
     /// Sightings that found no room.
     pub lost: Cell,
+    /// Requests whose reply told a KPI, by its index.
+    pub told: [Cell; KPIS_MAX],
 }
 
 /// What a core assigned within one second under one split.
@@ -106,9 +108,10 @@ impl CoreEvidence {
         if let Some(time) = outcome.time {
             cells.times[usize::from(bucket(clock::nanos(time)))].add(1);
         }
-        for (levels, level) in cells.kpis.iter().zip(outcome.kpis) {
+        for ((levels, level), told) in cells.kpis.iter().zip(outcome.kpis).zip(&self.told) {
             if let Some(cell) = level.and_then(|level| levels.get(usize::from(level))) {
                 cell.add(1);
+                told.add(1);
             }
         }
         cells.resolved.add(1);
@@ -118,6 +121,15 @@ impl CoreEvidence {
     pub fn void(&self, second: u32, epoch: u32) {
         let place = self.open(u64::from(epoch) << 32 | u64::from(second));
         self.slots[place as usize].void.set(1);
+    }
+
+    /// The splits under which something else than the draw decided in this second.
+    pub fn voids(&self, second: u32) -> impl Iterator<Item = u32> {
+        let is_so = move |slot: &&Slot| {
+            slot.key.read() & 0xffff_ffff == u64::from(second) && slot.void.read() != 0
+        };
+        let void = self.slots.iter().filter(is_so);
+        void.filter_map(|slot| u32::try_from(slot.key.read() >> 32).ok())
     }
 
     /// Adds what this core knows of a second, by epoch.
@@ -281,7 +293,13 @@ fn merge<K: Ord + Copy>(into: &mut Vec<(K, u32)>, from: impl Iterator<Item = (K,
 impl Default for CoreEvidence {
     fn default() -> Self {
         let slots = (0..SLOTS).map(|_| Slot::default()).collect();
-        Self { slots, current: Small::default(), late: Cell::default(), lost: Cell::default() }
+        Self {
+            slots,
+            current: Small::default(),
+            late: Cell::default(),
+            lost: Cell::default(),
+            told: Default::default(),
+        }
     }
 }
 
@@ -338,6 +356,7 @@ mod tests {
         let counted = &read_all(&core, 1)[0].1.canary;
         assert_eq!((counted.resolved, counted.tally.errors[2], counted.tally.failed()), (1, 1, 1));
         assert_eq!(counted.tally.kpis, [vec![(32, 1)], vec![], vec![(0, 1)], vec![]]);
+        assert_eq!(core.told.each_ref().map(Cell::read), [1, 0, 1, 0]);
         let stable = &read_all(&core, 2)[0].1.stable.tally;
         assert_eq!((stable.refused, stable.times.len(), stable.slower(0)), (1, 1, 1));
     }
@@ -351,6 +370,7 @@ mod tests {
         let all = read_all(&core, 5);
         let voids: Vec<(u32, bool)> = all.iter().map(|(epoch, it)| (*epoch, it.is_void)).collect();
         assert_eq!(voids, [(1, false), (2, true)]);
+        assert_eq!((core.voids(5).collect::<Vec<_>>(), core.voids(6).count()), (vec![2], 0));
     }
 
     #[test]

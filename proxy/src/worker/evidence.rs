@@ -5,8 +5,10 @@
 //! attempt.
 
 use gnomon_config::model::{FailureKind, Timing};
-use gnomon_policy::{Assignment, Plan, judge::cohort::Class, retry::FailureStage};
-use gnomon_wire::Response;
+use gnomon_policy::{
+    Assignment, Plan, judge::cohort::Class, pointer::Scanner, retry::FailureStage,
+};
+use gnomon_wire::{Request, Response};
 
 use super::{Worker, record::Entry, relay::Broken, view::View};
 use crate::{
@@ -21,6 +23,8 @@ pub(super) struct Evidence {
     /// How the first attempt went wrong.
     first: Option<Class>,
     kpis: Levels,
+    /// Looks for KPIs in the reply's content, one for each of the trial's pointers.
+    scanners: Option<Box<[Scanner]>>,
 }
 
 impl Worker {
@@ -42,9 +46,16 @@ impl Worker {
     }
 
     /// Counts what became of a request that is evidence, if nobody has yet.
-    pub(super) fn testify(&self, view: &View, plan: &Plan, entry: &mut Entry) {
+    pub(super) fn testify(
+        &self,
+        view: &View,
+        plan: &Plan,
+        request: Request<'_>,
+        entry: &mut Entry,
+    ) {
         let Some(ticket) = entry.evidence.ticket.take() else { return };
         let Some(trial) = view.trial(plan.upstream) else { return };
+        entry.evidence.scanned(view, trial);
         let outcome = outcome(entry, trial.timing);
         let core = &trial.evidence.cores[self.index];
         core.resolve(ticket, &outcome);
@@ -53,7 +64,7 @@ impl Worker {
             trial.spend(trial.evidence.second(crate::clock::now()));
         }
         if trial.by_user || trial.by_request {
-            let request = if trial.by_request { entry.id_hash() } else { 0 };
+            let request = if trial.by_request { entry.id_hash(request) } else { 0 };
             let (epoch, second, arm) = (ticket.epoch(), ticket.second(), ticket.arm());
             let (trial, unit) = (trial.number, plan.unit);
             let sighting = Sighting { trial, epoch, second, arm, unit, request, outcome };
@@ -91,7 +102,48 @@ impl Evidence {
             let field = fields.find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()));
             *level = field.and_then(|(_, value)| trial::level(kpi, value));
         }
+        let pointers = view.trial(plan.upstream).map_or(&[][..], |trial| &trial.pointers);
+        if !pointers.is_empty() && is_json(response) {
+            self.scanners = Some(pointers.iter().map(|_| Scanner::new()).collect());
+        }
     }
+
+    /// Reads what a piece of the reply's content tells, once it has been sent on.
+    pub(super) fn content(&mut self, view: &View, plan: &Plan, piece: &[u8]) {
+        let Some(scanners) = &mut self.scanners else { return };
+        let pointers = view.trial(plan.upstream).map_or(&[][..], |trial| &trial.pointers);
+        for (scanner, (_, pointer)) in scanners.iter_mut().zip(pointers) {
+            scanner.feed(pointer, piece);
+        }
+    }
+
+    /// There is no more of the content.
+    fn scanned(&mut self, view: &View, trial: &Trial) {
+        let Some(scanners) = self.scanners.take() else { return };
+        for (scanner, (kpi, _)) in scanners.iter().zip(&trial.pointers) {
+            let (level, kpi) = (self.kpis.get_mut(*kpi), view.snapshot.config.kpis.get(*kpi));
+            if let (Some(level), Some(kpi)) = (level, kpi) {
+                *level = scanner.value().and_then(|found| trial::level_found(kpi, found));
+            }
+        }
+    }
+}
+
+/// Whether the content is JSON that can be read as it is.
+fn is_json(response: Response<'_>) -> bool {
+    let is_plain = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"identity");
+    let kind = response.values("content-type").next().unwrap_or_default();
+    is_json_type(kind) && response.values("content-encoding").all(is_plain)
+}
+
+/// `application/json`, `text/json` and everything `+json`, whatever is said behind it.
+fn is_json_type(kind: &[u8]) -> bool {
+    let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let Some(slash) = kind.iter().position(|&byte| byte == b'/') else { return false };
+    let sort = &kind[slash + 1..];
+    let ending = sort.len().checked_sub(5).and_then(|at| sort.get(at..));
+    sort.eq_ignore_ascii_case(b"json")
+        || ending.is_some_and(|ending| ending.eq_ignore_ascii_case(b"+json"))
 }
 
 /// Whether only the draw decided where it goes. Where users stay, those without a key do not count.
@@ -132,4 +184,27 @@ fn class_of(failure: &Failure) -> Option<Class> {
         _ if is_cut => Class::Truncated,
         _ => Class::Reset,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_known_by_its_type() {
+        let table = [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/problem+json", true),
+            ("text/json ;x=y", true),
+            ("application/jsonlines", false),
+            ("application/+jso", false),
+            ("text/html; a=application/json", false),
+            ("json", false),
+            ("", false),
+        ];
+        for (kind, expected) in table {
+            assert_eq!(is_json_type(kind.as_bytes()), expected, "{kind}");
+        }
+    }
 }

@@ -2,8 +2,7 @@
 
 use std::cell::Cell;
 
-/// Bytes of a request id's text.
-pub(super) const ID_BYTES: usize = 32;
+pub(super) use crate::cells::ID_BYTES;
 
 /// Hands out ids: 16 hexadecimal digits that tell this core of this process from any other, then
 /// 16 that count.

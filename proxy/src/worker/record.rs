@@ -21,6 +21,7 @@ use crate::{
     cells::{VersionCells, routes::RouteCells},
     clock::{self, Moment, nanos},
     failure::{Failure, Kind, Side, Stage},
+    patience::TICK_MILLIS,
     trial,
 };
 
@@ -129,9 +130,10 @@ impl Entry {
         clock::now() - self.begun
     }
 
-    /// A hash of the id we gave it; 0 if somebody else did.
-    pub(super) fn id_hash(&self) -> u64 {
-        self.own_id().map_or(0, trial::id_hash)
+    /// A hash of the id that it goes by; 0 without one.
+    pub(super) fn id_hash(&self, request: Request<'_>) -> u64 {
+        let id = self.own_id().or_else(|| request.first(Known::XRequestId));
+        id.map_or(0, trial::id_hash)
     }
 
     /// When its head had been read.
@@ -159,8 +161,8 @@ impl Entry {
     pub(super) fn close(mut self, worker: &Worker, view: &View, request: Request<'_>, peer: &Peer) {
         let total = clock::now() - self.begun;
         if let Some(plan) = self.plan {
-            worker.testify(view, &plan, &mut self);
-            self.count(view, &plan, total);
+            worker.testify(view, &plan, request, &mut self);
+            self.count(worker, view, &plan, total);
         }
         let log = &view.snapshot.config.access_log;
         if log.format != AccessFormat::Off && self.is_wanted(log, total, worker) {
@@ -177,7 +179,7 @@ impl Entry {
         self.close(worker, view, Request { head: &head, bytes: &[] }, peer);
     }
 
-    fn count(&self, view: &View, plan: &Plan, total: Duration) {
+    fn count(&self, worker: &Worker, view: &View, plan: &Plan, total: Duration) {
         let cells = view.cells(plan.upstream, plan.version);
         match plan.assignment {
             Assignment::Coin | Assignment::Sticky => cells.assigned.add(1),
@@ -194,7 +196,11 @@ impl Entry {
         let failed = self.status >= 500 || self.status == 0;
         let latency = if failed { &cells.failure_latency } else { &cells.latency };
         if self.status != 0 {
-            latency.record(nanos(total));
+            let (total, tick) = (nanos(total), worker.deadlines.now().into());
+            latency.record(total);
+            if let Id::Own(id) = &self.id {
+                latency.exemplars.offer(id, total, tick, EXEMPLAR_EVERY);
+            }
         }
         if let Some(cells) = view.route_cells(plan) {
             self.count_route(cells, plan, total);
@@ -323,6 +329,9 @@ fn failure_place(failure: &Failure) -> Option<usize> {
         (_, FailureKind::Reset | FailureKind::Status5xx) => Some(1),
     }
 }
+
+/// Ticks between two exemplars of like durations: a second.
+const EXEMPLAR_EVERY: u64 = 1000 / TICK_MILLIS as u64;
 
 /// Index in [`VersionCells::classes`].
 fn class_of(status: u16) -> Option<usize> {

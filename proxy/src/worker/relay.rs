@@ -241,7 +241,7 @@ async fn switch(
     }
     entry.replied(response.status());
     // A tunnel lasts as long as it lasts: that it came about is all that can be said of it.
-    flow.worker.testify(terms.view, terms.plan, entry);
+    flow.worker.testify(terms.view, terms.plan, terms.request, entry);
     flow.reply_begun.set(true);
     let client = flow.client;
     let mut out = flow.worker.buffers.rent(Size::Small);
@@ -300,17 +300,23 @@ async fn final_reply(
     let sent = inbox.send_framed(framed, &client.stream, &client.deadline, patience).await;
     sent.map_err(|_| Broken::cut(client_gone(client)))?;
     flow.sent.set(first.data.len() as u64);
-    flow.tap.reply(inbox.data().get(first.data).unwrap_or_default());
+    told(flow, terms, entry, inbox.data().get(first.data).unwrap_or_default());
     inbox.consume(first.consumed);
 
     if !body.reader.is_done() {
         entry.evidence.replying(flow.worker, terms.view, terms.plan);
     }
-    body.pump(flow, terms, &mut inbox).await?;
+    body.pump(flow, terms, &mut inbox, entry).await?;
     flow.tap.whole();
     let next = if keep_client { Next::Again } else { Next::Linger };
     let origin_reusable = origin_persistent && inbox.is_empty() && flow.upload_done.get();
     Ok(Whole { status, next, origin_reusable })
+}
+
+/// Content has gone to the client: now for those who only listen.
+fn told(flow: &Flow<'_>, terms: &Terms<'_>, entry: &mut Entry, content: &[u8]) {
+    flow.tap.reply(content);
+    entry.evidence.content(terms.view, terms.plan, content);
 }
 
 /// A reply's body between its two framings.
@@ -349,6 +355,7 @@ impl Relayed {
         flow: &Flow<'_>,
         terms: &Terms<'_>,
         inbox: &mut Buffer,
+        entry: &mut Entry,
     ) -> Result<(), Broken> {
         while !self.reader.is_done() {
             self.widen(flow, inbox);
@@ -368,7 +375,7 @@ impl Relayed {
             }
             let piece = self.read(inbox).map_err(|broken| Broken::cut(broken.failure))?;
             self.send(flow, terms, inbox, &piece).await?;
-            flow.tap.reply(inbox.data().get(piece.data).unwrap_or_default());
+            told(flow, terms, entry, inbox.data().get(piece.data).unwrap_or_default());
             inbox.consume(piece.consumed);
         }
         let size = if self.moved > Size::Small.room() as u64 { Size::Wide } else { Size::Small };

@@ -30,10 +30,10 @@ impl Boundary {
         self.ratio * stable + self.points
     }
 
-    /// Whether there is room left for anything worse (F2: beyond 0.98 nothing is betted).
+    /// Whether there is room left on both sides of it (F2: beyond 0.98 nothing is betted).
     #[must_use]
     pub fn has_room(self, stable: f64) -> bool {
-        self.at(stable) <= 0.98
+        self.at(stable) > 0.0 && self.at(stable) <= 0.98
     }
 }
 
@@ -271,7 +271,7 @@ impl Wealth {
     }
 }
 
-/// F4: wealth against "no worse" of gamblers who begin one after the other.
+/// F4: wealth against a claim of gamblers who begin one after the other.
 ///
 /// Half the stake is for the start, `½/(k(k+1))` for the k-th restart. So a regression that begins
 /// in minute m costs `ln(2m(m+1))` rather than all the good evidence from before. The recursion is
@@ -286,9 +286,9 @@ pub struct Restarting {
 impl Restarting {
     /// The stake.
     #[must_use]
-    pub fn new(boundary: Boundary) -> Self {
-        let claim = Claim::new(boundary, Side::Worse);
-        Self { claim, logs: vec![0.5_f64.ln(); UP.len()], restarts: 0 }
+    pub fn new(boundary: Boundary, side: Side) -> Self {
+        let logs = vec![0.5_f64.ln(); side.grid().len()];
+        Self { claim: Claim::new(boundary, side), logs, restarts: 0 }
     }
 
     /// One more gambler begins.
@@ -309,7 +309,7 @@ impl Restarting {
     #[must_use]
     pub fn log_e(&self) -> f64 {
         let waiting = (0.5 / real(self.restarts + 1)).ln();
-        log_sum([mixed(&UP, &self.logs), waiting])
+        log_sum([mixed(self.claim.side.grid(), &self.logs), waiting])
     }
 
     /// How often it has restarted.

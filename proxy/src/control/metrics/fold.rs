@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gnomon_policy::golden;
 
-use crate::cells::Latency;
+use crate::cells::{Exemplar, Latency};
 
 /// A histogram as it is exposed.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,8 @@ pub(crate) struct Histogram {
     pub(crate) count: u64,
     /// Their sum in seconds, to 1.6 %: each counts as the middle of its cell.
     pub(crate) sum: f64,
+    /// The latest exchange that fell into each bucket and is known, then that beyond all of them.
+    pub(crate) exemplars: Vec<Option<Exemplar>>,
 }
 
 /// Which cells belong to which bucket.
@@ -46,8 +48,17 @@ impl Fold {
     /// The histogram of what all these have counted.
     pub(crate) fn of<'a>(&mut self, latencies: impl Iterator<Item = &'a Latency>) -> Histogram {
         self.sums.fill(0);
+        let mut exemplars: Vec<Option<Exemplar>> = vec![None; self.bounds.len() + 1];
         for latency in latencies {
             latency.add_to(&mut self.sums);
+            for exemplar in latency.exemplars.read() {
+                let seconds = Duration::from_nanos(exemplar.nanos).as_secs_f64();
+                let bucket = self.bounds.partition_point(|(bound, _)| *bound < seconds);
+                let known = &mut exemplars[bucket];
+                if known.is_none_or(|known| known.at <= exemplar.at) {
+                    *known = Some(exemplar);
+                }
+            }
         }
         let (mut buckets, mut begun, mut count) = (Vec::with_capacity(self.bounds.len()), 0, 0);
         for &(bound, end) in &self.bounds {
@@ -60,7 +71,7 @@ impl Fold {
         #[expect(clippy::cast_precision_loss, reason = "a count beyond 2^53 is none of ours")]
         // Begun at 0, as the sum of nothing is -0 otherwise.
         let sum = pairs.fold(0.0, |sum, (count, middle)| sum + *count as f64 * middle);
-        Histogram { buckets, count, sum }
+        Histogram { buckets, count, sum, exemplars }
     }
 }
 
@@ -99,6 +110,19 @@ mod tests {
         assert!((histogram.sum / exact - 1.0).abs() < 0.02, "{}", histogram.sum);
         let (bound, below) = histogram.buckets[0];
         assert!(bound == 0.005 && (485..=515).contains(&below), "{below}");
+    }
+
+    #[test]
+    fn a_bucket_has_the_latest_exemplar_that_lies_in_it() {
+        let (one, two) = (Latency::default(), Latency::default());
+        one.exemplars.offer(&[b'a'; 32], 3_000_000, 1, 1);
+        two.exemplars.offer(&[b'b'; 32], 700_000_000, 1, 1);
+        std::thread::park_timeout(millis(3));
+        two.exemplars.offer(&[b'c'; 32], 5_000_000, 1, 1);
+        let mut fold = Fold::new(&[millis(1), millis(5), millis(50)]);
+        let found = fold.of([&one, &two].into_iter()).exemplars;
+        let letters: Vec<_> = found.iter().map(|it| it.map(|it| char::from(it.id[0]))).collect();
+        assert_eq!(letters, [None, Some('c'), None, Some('b')]);
     }
 
     #[test]

@@ -388,3 +388,6 @@ fn endpoints(page: &mut Page, versions: &[Told<'_>]) {
 fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,16 @@
 //! Both are written from the same calls: they differ in the names at the head of a family, in units
 //! and in the last line, and in nothing else, so that a series is the same whoever scraped it.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
+
+use gnomon_config::model::Metrics;
 
 use super::{
     catalogue::{Family, Kind},
     filter::Filter,
     fold::Histogram,
 };
+use crate::cells::Exemplar;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,14 +98,17 @@ pub(crate) struct Page {
     room: usize,
     /// Series that were left out.
     dropped: u64,
+    has_exemplars: bool,
 }
 
 impl Page {
-    /// An empty one for so many series.
-    pub(crate) fn new(format: Format, filter: Filter, series_max: u32) -> Self {
-        let room = usize::try_from(series_max).unwrap_or(usize::MAX);
+    /// An empty one. Only OpenMetrics has exemplars.
+    pub(crate) fn new(format: Format, filter: Filter, settings: &Metrics) -> Self {
+        let room = usize::try_from(settings.max_series).unwrap_or(usize::MAX);
+        let has_exemplars = settings.exemplars && format == Format::Open;
         // A series is some 100 bytes; most answers have fewer than this.
-        Self { text: String::with_capacity(64 << 10), format, filter, room, dropped: 0 }
+        let text = String::with_capacity(64 << 10);
+        Self { text, format, filter, room, dropped: 0, has_exemplars }
     }
 
     /// Begins a family. Nothing is written before its first sample, nothing at all if the filter
@@ -169,6 +175,19 @@ impl Page {
         };
         self.text.push('\n');
     }
+
+    /// Puts an exemplar behind the sample that was just written.
+    fn exemplify(&mut self, exemplar: &Exemplar) {
+        // Ids are ours: hexadecimal digits.
+        let id = String::from_utf8_lossy(&exemplar.id);
+        let (took, at) = (Duration::from_nanos(exemplar.nanos), exemplar.at);
+        self.text.pop();
+        self.line(format_args!(
+            " # {{request_id=\"{id}\"}} {} {:.3}",
+            took.as_secs_f64(),
+            at.as_secs_f64()
+        ));
+    }
 }
 
 /// The unit that a family's name ends in.
@@ -196,11 +215,12 @@ impl Series<'_> {
 
     /// All samples of one histogram, or none.
     pub(crate) fn add_histogram(&mut self, values: &[&str], histogram: &Histogram) {
-        let Histogram { buckets, count, sum } = histogram;
+        let Histogram { buckets, count, sum, exemplars } = histogram;
         let Some(mut labels) = self.admit(values, buckets.len() + 3) else { return };
         let (name, own) = (self.family.name, labels.len());
         let bounds = buckets.iter().map(|&(bound, count)| (Some(bound), count));
-        for (bound, count) in bounds.chain([(None, *count)]) {
+        let exemplars = exemplars.iter().copied().chain(std::iter::repeat(None));
+        for ((bound, count), exemplar) in bounds.chain([(None, *count)]).zip(exemplars) {
             labels.truncate(own);
             let comma = if own == 0 { "" } else { "," };
             let _ = match bound {
@@ -210,6 +230,9 @@ impl Series<'_> {
                 None => write!(labels, "{comma}le=\"+Inf\""),
             };
             self.page.sample(name, "_bucket", &labels, count.into());
+            if let Some(exemplar) = exemplar.filter(|_| self.page.has_exemplars) {
+                self.page.exemplify(&exemplar);
+            }
         }
         labels.truncate(own);
         self.page.sample(name, "_sum", &labels, (*sum).into());

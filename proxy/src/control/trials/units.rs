@@ -96,6 +96,12 @@ impl Units {
         }
     }
 
+    /// The weight of the users that this one is among, if it counts.
+    pub(super) fn weight(&self, sighting: &Sighting) -> Option<f64> {
+        let users = self.epochs.get(&sighting.epoch)?;
+        (users.weight < 1.0 && users.is_new(sighting.unit)).then_some(users.weight)
+    }
+
     /// Takes note of a request that has ended.
     pub(super) fn see(&mut self, sighting: &Sighting) {
         if let Some(users) = self.epochs.get_mut(&sighting.epoch) {
@@ -120,10 +126,15 @@ impl Units {
 }
 
 impl Users {
+    /// Whether the user had a choice: one who was on the canary before has none.
+    fn is_new(&self, unit: u64) -> bool {
+        let at = position(unit);
+        let is_among = within(at, self.canary) || within(at, self.stable);
+        unit != 0 && at >= self.reach && is_among
+    }
+
     fn see(&mut self, sighting: &Sighting) {
-        let at = position(sighting.unit);
-        let is_new = at >= self.reach && (within(at, self.canary) || within(at, self.stable));
-        if sighting.unit == 0 || !is_new || !is_kept(sighting.unit, self.sparse) {
+        if !self.is_new(sighting.unit) || !is_kept(sighting.unit, self.sparse) {
             return;
         }
         let outcome = &sighting.outcome;
@@ -214,7 +225,7 @@ fn count<K: Ord>(counts: &mut Vec<(K, u32)>, key: K) {
 }
 
 /// Bits of the hash that have no part in the position, which the highest ones decide.
-const fn is_kept(unit: u64, sparse: u32) -> bool {
+pub(super) const fn is_kept(unit: u64, sparse: u32) -> bool {
     unit.trailing_zeros() >= sparse
 }
 
