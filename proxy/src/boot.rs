@@ -34,6 +34,7 @@ use crate::{
         listeners, logs,
         memory::Memory,
         reload, resolve,
+        rollouts::Rollouts,
         state::State,
     },
     log::OwnLog,
@@ -86,6 +87,9 @@ pub enum Signals {
 pub fn start(options: Options) -> Result<Running, Refused> {
     let Options { load, signals, log } = options;
     let Prepared { mut state, places, doors, runtime, open_files, files } = prepare(&load)?;
+    // Before the first snapshot: nobody gets more of a canary than was written down.
+    let mut rollouts = Rollouts::open(&state.config, clock::wall().as_secs());
+    rollouts.restore(&mut state);
     let shared = Arc::new(Shared {
         publisher: Publisher::new(state.build()),
         cores: (0..places.count()).map(|_| Arc::default()).collect(),
@@ -121,6 +125,7 @@ pub fn start(options: Options) -> Result<Running, Refused> {
         own_log: log,
         shadow,
         memory,
+        rollouts,
         drivers,
         sightings,
         admin_address: doors.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()),

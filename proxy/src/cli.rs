@@ -17,6 +17,7 @@ mod kpi;
 mod live;
 mod record;
 mod replay;
+pub(crate) mod rollout;
 mod route;
 mod run;
 pub(crate) mod shadow;
@@ -43,6 +44,10 @@ pub(crate) const FAILED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// No running proxy on that socket.
 pub(crate) const ABSENT: u8 = 3;
+/// A rollout that was waited for rolled back.
+pub(crate) const ROLLED_BACK: u8 = 4;
+/// A rollout that was waited for is held, and needs a person.
+pub(crate) const HELD: u8 = 5;
 /// The configuration is wrong: `EX_CONFIG`, which a supervisor should not try again.
 pub(crate) const BAD_CONFIG: u8 = 78;
 
@@ -89,6 +94,7 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Logs { .. } => door.reopen_logs(),
         Command::Shadow { command } => shadow::shadow(&door, &command),
         Command::Kpi { command } => kpi::kpi(&door, command),
+        Command::Rollout { command } => rollout::rollout(&door, &command),
         Command::Record(it) => record::record(&it, &door),
         Command::Replay(it) => replay::replay(&it, json, console),
         Command::Route(it) => route::route(&it, json, console),

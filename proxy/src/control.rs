@@ -20,6 +20,7 @@ mod record;
 mod registry;
 pub(crate) mod reload;
 pub(crate) mod resolve;
+pub(crate) mod rollouts;
 pub mod saturation;
 pub(crate) mod shadows;
 mod signals;
@@ -39,15 +40,17 @@ use std::{
 };
 
 use gnomon_config::model::Name;
+use gnomon_policy::rollout;
 use tokio::time::MissedTickBehavior;
 
 pub(crate) use doors::Doors;
 pub use stop::{Report, Stop};
 
 use self::{
-    api::{Done, Refused},
+    api::{Done, Refused, rollout::OrderAsked},
     health::Checks,
     memory::Memory,
+    rollouts::Rollouts,
     saturation::Saturation,
     splits::Verb,
     state::State,
@@ -75,6 +78,7 @@ pub(crate) struct Control {
     own_log: Option<OwnLog>,
     pub(crate) shadow: Arc<gnomon_shadow::run::Desk>,
     pub(crate) memory: Arc<Memory>,
+    rollouts: Mutex<Rollouts>,
     /// What each core said about its driver.
     drivers: Vec<String>,
     started: Moment,
@@ -96,6 +100,7 @@ pub(crate) struct Parts {
     pub(crate) own_log: Option<OwnLog>,
     pub(crate) shadow: Arc<gnomon_shadow::run::Desk>,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) rollouts: Rollouts,
     pub(crate) drivers: Vec<String>,
     pub(crate) sightings: Vec<rtrb::Consumer<Sighting>>,
     pub(crate) admin_address: Option<SocketAddr>,
@@ -117,6 +122,7 @@ impl Control {
             own_log: parts.own_log,
             shadow: parts.shadow,
             memory: parts.memory,
+            rollouts: Mutex::new(parts.rollouts),
             drivers: parts.drivers,
             started: clock::now(),
             started_wall: clock::wall(),
@@ -140,6 +146,9 @@ impl Control {
         tokio::spawn(self.clone().tick_for_ever());
         tokio::spawn(self.clone().follow_saturation());
         tokio::spawn(self.clone().resolve_for_ever());
+        tokio::spawn(self.clone().roll_for_ever());
+        tokio::spawn(self.clone().keep_for_ever());
+        tokio::spawn(self.rollouts().hooks.clone().deliver_for_ever());
         tokio::spawn(self.clone().count_for_ever());
         match signals {
             Signals::Handled => self.listen_to_signals(),
@@ -152,6 +161,7 @@ impl Control {
         // The sender lives in `self`: this ends only once a stop was asked for.
         let _ = stop.wait_for(|stop| *stop > Stop::No).await;
         let report = self.stop().await;
+        self.end_rollouts().await;
         self.leave();
         report
     }
@@ -170,7 +180,16 @@ impl Control {
     }
 
     /// Changes an upstream's split and waits until every core goes by it.
-    pub(crate) async fn act(&self, name: &str, verb: &Verb) -> Result<Done, Refused> {
+    pub(crate) async fn act(
+        self: &Arc<Self>,
+        name: &str,
+        verb: &Verb,
+        peer: &str,
+    ) -> Result<Done, Refused> {
+        if let Some(rollout) = self.rollout_in_the_way(name, verb)? {
+            let asked = OrderAsked { reason: "rollback".to_owned(), ..OrderAsked::default() };
+            return self.order_rollout(&rollout, rollout::Verb::Abort, &asked, peer).await;
+        }
         let (changes, generation) = {
             let mut state = self.state();
             let changes = state.act(name, verb)?;

@@ -117,7 +117,9 @@ pub enum Fault {
 }
 
 impl Fault {
-    fn is_corrupt(&self) -> bool {
+    /// Whether the file is of no use any more.
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
         match self {
             Self::Sqlite(error) => matches!(
                 error.sqlite_error_code(),
@@ -215,6 +217,17 @@ fn turn(path: &Path, store: &mut Option<Store>, report: &Report, now: u64, statu
 }
 
 fn open(path: &Path) -> Result<Connection, Fault> {
+    open_as(path, schema::prepare)
+}
+
+/// Opens the file at `path`, for its user alone, and has `prepare` make the tables.
+///
+/// # Errors
+/// If it cannot be opened or prepared now.
+pub fn open_as(
+    path: &Path,
+    prepare: fn(&mut Connection) -> Result<(), Fault>,
+) -> Result<Connection, Fault> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(Fault::Io)?;
     }
@@ -225,12 +238,13 @@ fn open(path: &Path) -> Result<Connection, Fault> {
     drop(file);
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
-    schema::prepare(&mut connection)?;
+    prepare(&mut connection)?;
     Ok(connection)
 }
 
 /// Moves the file and what belongs to it out of the way, and says so.
-fn move_aside(path: &Path, now: u64, fault: &Fault) -> String {
+#[must_use]
+pub fn move_aside(path: &Path, now: u64, fault: &Fault) -> String {
     let with = |end: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(end);
@@ -249,7 +263,7 @@ fn move_aside(path: &Path, now: u64, fault: &Fault) -> String {
     }
 }
 
-/// Nobody else's: even redacted, examples are of real users.
+/// Nobody else's: even redacted, examples are of real users, and who decided what is theirs.
 const MODE: u32 = 0o600;
 /// Between two looks for a newer report.
 const PERIOD: Duration = Duration::from_secs(1);

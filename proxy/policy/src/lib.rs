@@ -12,6 +12,7 @@
 //! | control, at its tick | which endpoint stays out | [`eject`], [`health`] |
 //! | control, once a second | is a canary worse, may that be said already | [`judge`] |
 //! | control, when an operator speaks | what the split becomes | [`split`] |
+//! | control, once a second | whether a rollout goes on, holds or goes back | [`rollout`] |
 //! | a person | why did this request go there | [`explain`] |
 //!
 //! Nothing here reads a clock, opens a socket or keeps global state, and nothing a request
@@ -32,6 +33,7 @@ pub mod plan;
 pub mod pointer;
 pub mod retry;
 pub mod rewrite;
+pub mod rollout;
 pub mod shadow;
 pub mod split;
 pub mod sticky;

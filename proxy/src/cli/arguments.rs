@@ -5,7 +5,8 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    kpi::KpiCommand, record::RecordArguments, replay::ReplayArguments, shadow::ShadowCommand,
+    kpi::KpiCommand, record::RecordArguments, replay::ReplayArguments, rollout::RolloutCommand,
+    shadow::ShadowCommand,
 };
 
 /// Where the configuration lies unless somebody says otherwise.
@@ -16,7 +17,7 @@ pub(crate) const CONFIG: &str = "/etc/gnomon/gnomon.toml";
     name = "gnomon",
     version = super::about::line(),
     about = "A reverse proxy for progressive delivery",
-    after_help = "Exit codes: 0 done · 1 failed · 2 usage · 3 no running proxy on that socket · 78 bad config\n\
+    after_help = "Exit codes: 0 done · 1 failed · 2 usage · 3 no running proxy on that socket · 4 rollout rolled back · 5 rollout held · 78 bad config\n\
                   Try first:  gnomon demo",
     disable_help_subcommand = true,
     arg_required_else_help = true,
@@ -105,6 +106,11 @@ pub(crate) enum Command {
     Kpi {
         #[command(subcommand)]
         command: KpiCommand,
+    },
+    /// How canaries take over, step by step
+    Rollout {
+        #[command(subcommand)]
+        command: RolloutCommand,
     },
     /// Record exchanges of the running proxy, redacted, to look at or to replay
     Record(RecordArguments),
@@ -258,7 +264,7 @@ impl DriverChoice {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("say KEY=VALUE, such as log.level=debug")?;
     Ok((key.trim().to_owned(), value.to_owned()))
 }

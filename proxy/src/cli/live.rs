@@ -47,6 +47,15 @@ impl Door {
     }
 
     pub(super) fn act(&self, path: &str, body: &impl Serialize) -> Result<Done, Failure> {
+        self.ask(path, body)
+    }
+
+    /// Asks for an answer that is more than what was done.
+    pub(super) fn ask<A: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<A, Failure> {
         let socket = self.socket();
         ctl::act(&socket, path, body).map_err(|failure| Failure::call(failure, &socket))
     }

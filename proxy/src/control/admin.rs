@@ -5,6 +5,8 @@
 //! this machine (against DNS rebinding), and a POST has to carry a field that no page can add
 //! without asking first, which is never granted.
 
+mod rollout;
+
 use std::{fmt, sync::Arc};
 
 use axum::{
@@ -87,6 +89,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/v1/upstreams/{name}/freeze", post(freeze))
         .route("/v1/upstreams/{name}/resume", post(resume))
         .route("/v1/upstreams/{name}/rollback", post(rollback))
+        .merge(rollout::router())
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -184,7 +187,7 @@ async fn noise(State(control): Control_, Path(name): Path<String>, asked: Page_)
 }
 
 /// Which part of a list is wanted, if that can be understood.
-fn part(asked: Page_) -> Result<PageAsked, Refused> {
+pub(super) fn part(asked: Page_) -> Result<PageAsked, Refused> {
     let refused = |error: QueryRejection| {
         Refused::new(Kind::Request, error.body_text())
             .help("say, for instance, ?offset=50&limit=50&all=true")
@@ -300,8 +303,8 @@ async fn rollback(s: Control_, ConnectInfo(peer): Peer_, Path(name): Path<String
     act(&s.0, peer, &name, &Verb::Rollback).await
 }
 
-async fn act(control: &Control, peer: Peer, name: &str, verb: &Verb) -> Response {
-    let result = control.act(name, verb).await;
+async fn act(control: &Arc<Control>, peer: Peer, name: &str, verb: &Verb) -> Response {
+    let result = control.act(name, verb, &peer.to_string()).await;
     match &result {
         Ok(done) => {
             let changes = done.changes.join("; ");

@@ -1,6 +1,7 @@
 //! The admin API's JSON, shared by server, command line and tests.
 
 mod golden;
+pub mod rollout;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

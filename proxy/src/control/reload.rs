@@ -66,9 +66,16 @@ impl Control {
         let config = keep_fixed(&old, loaded.config);
         check_sinks(&config)?;
         let answers = self.resolve_new(&config).await?;
+        let saved = self.read_rollouts(&config).await;
         let generation = {
+            let mut rollouts = self.rollouts();
+            rollouts.check(&old, &config)?;
             let mut state = self.state();
             warnings.extend(state.take_config(config, answers)?);
+            let config = state.config.clone();
+            let now = clock::wall().as_secs();
+            warnings.extend(rollouts.take_config(&config, saved, now));
+            rollouts.restore(&mut state);
             state.publish(&self.shared.publisher)
         };
         warnings.extend(self.follow_config().iter().map(Refused::to_string));

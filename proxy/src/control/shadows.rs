@@ -7,7 +7,7 @@ use std::{
 
 use gnomon_config::{
     Config,
-    model::{Name, UpstreamIx, VersionIx},
+    model::{Name, Shadow, Share, UpstreamIx, VersionIx},
 };
 use gnomon_shadow::{
     counts::Counts,
@@ -75,6 +75,31 @@ impl Shadows {
             });
             self.definitions.push(definition);
         }
+    }
+
+    /// Has the shadow between these versions copy `share` instead of what the configuration says,
+    /// or again what it says. Says whether that is new.
+    pub(crate) fn sample(
+        &mut self,
+        config: &Config,
+        (upstream, from, to): (UpstreamIx, VersionIx, VersionIx),
+        share: Option<Share>,
+    ) -> bool {
+        let between = |shadow: &Shadow| {
+            shadow.to == (upstream, to)
+                && shadow.from.0 == upstream
+                && shadow.from.1.is_none_or(|it| it == from)
+        };
+        let mut all = config.shadows.iter().zip(&mut self.definitions);
+        let Some((own, known)) = all.find(|(own, _)| between(own)) else { return false };
+        let sample = share.unwrap_or(own.sample);
+        if known.shadow.sample == sample {
+            return false;
+        }
+        let shadow = Shadow { sample, ..own.clone() };
+        let (counts, versions) = (known.counts.clone(), known.versions.to_string());
+        *known = Arc::new(Definition::new(shadow, counts, versions));
+        true
     }
 
     /// The shadows there are, as configured and as counted.

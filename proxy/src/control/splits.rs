@@ -53,6 +53,23 @@ pub(crate) fn apply(
     Ok(changes(upstream, &before, state))
 }
 
+/// Gives `version` this share and stable the rest, to whoever was let in before as well; what
+/// changed, one line each.
+pub(crate) fn give(
+    upstream: &Upstream,
+    state: &mut SplitState,
+    version: VersionIx,
+    share: Share,
+) -> Result<Vec<String>, Refused> {
+    let before = state.clone();
+    let given = state.set_weights(upstream, &[(version, share)]);
+    given.map_err(|refusal| explain(&refusal, upstream))?;
+    if let Some(draining) = state.draining.get_mut(usize::from(version.0)) {
+        *draining = false;
+    }
+    Ok(changes(upstream, &before, state))
+}
+
 /// What a reload makes of the splits: those whose words in the file are the same keep what the
 /// verbs made of them, frozen ones do so anyhow, all others begin as the file says. With remarks
 /// on those that are not as the file says.
@@ -102,7 +119,7 @@ pub(crate) fn is_overridden(upstream: &Upstream, state: &SplitState) -> bool {
 }
 
 /// What a file says about a split: stable and every share that is not nothing, by name.
-fn words(upstream: &Upstream) -> (Option<&str>, BTreeMap<&str, Share>) {
+pub(crate) fn words(upstream: &Upstream) -> (Option<&str>, BTreeMap<&str, Share>) {
     let named = upstream.versions.iter().map(|version| &*version.name).zip(upstream.split.clone());
     let stable = upstream.versions.get(usize::from(upstream.stable.0));
     (stable.map(|version| &*version.name), named.filter(|&(_, s)| s > Share::NONE).collect())

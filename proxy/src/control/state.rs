@@ -10,7 +10,7 @@ use std::{
 
 use gnomon_config::{
     Config,
-    model::{Endpoint, Name, UpstreamIx, Version, VersionIx},
+    model::{Endpoint, Name, Share, Upstream, UpstreamIx, Version, VersionIx},
 };
 use gnomon_policy::{
     SplitState, balance,
@@ -156,15 +156,56 @@ impl State {
             let refused = Refused::new(Kind::Unknown, format!("there is no upstream `{name}`"));
             return Err(refused.help(format!("there are: {}", names.join(", "))));
         };
+        self.change_split(upstream, |split| splits::apply(verb, upstream, split))
+    }
+
+    /// Gives a version this share, and stable the rest; what changed, one line each.
+    pub(crate) fn set_share(
+        &mut self,
+        upstream: UpstreamIx,
+        version: VersionIx,
+        share: Share,
+    ) -> Result<Vec<String>, Refused> {
+        let config = self.config.clone();
+        let upstream = config.upstreams.get(usize::from(upstream.0));
+        let upstream =
+            upstream.ok_or_else(|| Refused::new(Kind::Unknown, "there is no such upstream"))?;
+        self.change_split(upstream, |split| splits::give(upstream, split, version, share))
+    }
+
+    /// What a version gets now.
+    pub(crate) fn share(&self, upstream: UpstreamIx, version: VersionIx) -> Share {
+        let upstream = self.config.upstreams.get(usize::from(upstream.0));
+        let split = upstream.and_then(|upstream| self.splits.get(&upstream.name));
+        let share = split.and_then(|split| split.shares.get(usize::from(version.0)));
+        share.copied().unwrap_or_default()
+    }
+
+    fn change_split(
+        &mut self,
+        upstream: &Upstream,
+        change: impl FnOnce(&mut SplitState) -> Result<Vec<String>, Refused>,
+    ) -> Result<Vec<String>, Refused> {
         let mut splits = self.splits.clone();
         let split = splits.entry(upstream.name.clone());
         let split = split.or_insert_with(|| SplitState::of(upstream));
-        let changes = splits::apply(verb, upstream, split)?;
+        let changes = change(split)?;
         if !changes.is_empty() {
-            self.table = compile(&config, &splits)?;
+            self.table = compile(&self.config, &splits)?;
             self.splits = splits;
         }
         Ok(changes)
+    }
+
+    /// Has the shadow between two versions copy this share instead of its own; says whether that
+    /// is new.
+    pub(crate) fn sample_shadow(
+        &mut self,
+        ends: (UpstreamIx, VersionIx, VersionIx),
+        share: Option<Share>,
+    ) -> bool {
+        let config = self.config.clone();
+        self.shadows.sample(&config, ends, share)
     }
 
     /// Takes note of how a reload went.

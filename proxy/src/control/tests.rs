@@ -12,9 +12,9 @@ use super::*;
 use crate::snapshot::{Phase, Publisher};
 
 /// A configuration that a test may change, and a control that reads it.
-struct Bench {
-    control: Arc<Control>,
-    text: Arc<Mutex<String>>,
+pub(super) struct Bench {
+    pub(super) control: Arc<Control>,
+    pub(super) text: Arc<Mutex<String>>,
     socket: PathBuf,
     ending: Arc<AtomicBool>,
 }
@@ -31,11 +31,15 @@ const SHOP: &str = "upstream.shop.versions.v1 = [\"127.0.0.1:1\"]\n\
                     timeouts.grace = \"0s\"\ntimeouts.drain = \"200ms\"\n";
 
 fn bench(name: &str, more: &str) -> Bench {
+    bench_of(name, &format!("{SHOP}{more}"))
+}
+
+pub(super) fn bench_of(name: &str, rest: &str) -> Bench {
     let folder = std::env::temp_dir().join(format!("gnomon-control-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let socket = folder.join("admin.sock");
     let head = format!("listen = \"127.0.0.1:0\"\nadmin.socket = \"{}\"\n", socket.display());
-    let text = Arc::new(Mutex::new(format!("{head}{SHOP}{more}")));
+    let text = Arc::new(Mutex::new(format!("{head}{rest}")));
     let read = text.clone();
     let load: Load =
         Arc::new(move || parse("test.toml", &read.lock().unwrap(), &Options::default()));
@@ -44,6 +48,8 @@ fn bench(name: &str, more: &str) -> Bench {
     let mut last_id = 0;
     let bound = listeners::bind_all(&config.listeners, &[], 2, &mut last_id).unwrap();
     let mut state = State::new(config, 2, bound, last_id, resolve::Answers::new()).unwrap();
+    let mut rollouts = Rollouts::open(&state.config, clock::wall().as_secs());
+    rollouts.restore(&mut state);
     let shared = Arc::new(Shared {
         publisher: Publisher::new(state.build()),
         cores: vec![Arc::default(), Arc::default()],
@@ -59,6 +65,7 @@ fn bench(name: &str, more: &str) -> Bench {
         logs,
         own_log: None,
         memory: Arc::new(Memory::new(Path::new("/nowhere"))),
+        rollouts,
         shadow: Arc::new(gnomon_shadow::run::Desk::new().unwrap().0),
         drivers: vec!["none".to_owned(); 2],
         admin_address: None,
@@ -81,12 +88,12 @@ fn acknowledge(shared: &Shared, over: &AtomicBool) {
     }
 }
 
-fn run<T>(test: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }
 
 impl Bench {
-    fn change(&self, from: &str, to: &str) {
+    pub(super) fn change(&self, from: &str, to: &str) {
         let mut text = self.text.lock().unwrap();
         assert!(text.contains(from));
         *text = text.replace(from, to);
@@ -121,7 +128,7 @@ fn a_core_that_does_not_take_a_change_over_is_named() {
     bench.ending.store(true, Relaxed);
     thread::park_timeout(Duration::from_millis(20));
     run(async {
-        let done = bench.control.act("shop", &Verb::Freeze).await.unwrap();
+        let done = bench.control.act("shop", &Verb::Freeze, "test").await.unwrap();
         assert_eq!(done.cores_missing, [0, 1]);
         assert!(done.acknowledged_ms >= 2000.0);
     });
