@@ -238,7 +238,7 @@ fn f8(i: &Inputs<'_>) -> Value {
     let edges = i.reals("upper_edges");
     let (low, high) = range::quantile(&i.wholes("counts"), i.real("p"), i.real("alpha"));
     json!({
-        "lo_index": low.map_or(json!(-1), |it| json!(it)), "hi_index": high,
+        "lo_index": low.map_or_else(|| json!(-1), |it| json!(it)), "hi_index": high,
         "lo": low.map(|it| edges[it]), "hi": high.map(|it| edges[it]),
     })
 }

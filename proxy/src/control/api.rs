@@ -562,7 +562,7 @@ pub enum KpiOutcome {
     Unknown,
 }
 
-/// A KPI, and what is known of it since the start.
+/// A KPI, and what was told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KpiStatus {
     /// Its name.
@@ -571,7 +571,7 @@ pub struct KpiStatus {
     pub upstream: String,
     /// Where it comes from, as the configuration says it.
     pub from: String,
-    /// Requests of trials whose reply told it.
+    /// Requests of present trials whose reply told it.
     pub told: u64,
     /// Late reports that count.
     pub reported: u64,

@@ -5,6 +5,8 @@ use gnomon_config::{
     model::{Kpi, KpiSource},
 };
 
+use gnomon_policy::pointer::Pointer;
+
 use super::{
     Control, admin,
     api::{Kind, KpiAnswer, KpiOutcome, KpiReport, KpiStatus, KpiValue, Refused},
@@ -134,7 +136,10 @@ fn summary(told: &[Told]) -> KpiAnswer {
 fn source(kpi: &Kpi) -> String {
     match &kpi.source {
         KpiSource::Header(field) => format!("header:{field}"),
-        KpiSource::Json(pointer) => format!("json:{pointer}"),
+        KpiSource::Json(pointer) => match Pointer::parse(pointer) {
+            Ok(_) => format!("json:{pointer}"),
+            Err(bad) => format!("json:{pointer} (never read: {bad})"),
+        },
         KpiSource::Late(within) => format!("late, within {} s", within.as_secs()),
     }
 }

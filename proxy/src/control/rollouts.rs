@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod evidence;
 mod facts;
 pub(crate) mod hooks;
+mod jury;
 pub(crate) mod keeper;
 mod orders;
 mod probes;
@@ -316,7 +317,9 @@ impl Control {
         if let Some(url) = &entry.plan.on.webhook {
             rollouts.hooks.tell(url, &entry.plan.on, &record, &entry.ends, &line);
         }
+        let at = record.event.at;
         entry.keep(&rollouts.keeper, Some(record));
+        entry.keep_evidence(&rollouts.keeper, at);
     }
 
     /// Brings splits and shadows to what the controllers say, and has the cores follow.

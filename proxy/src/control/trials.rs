@@ -372,7 +372,7 @@ fn late_kpis(config: &Config, upstream: UpstreamIx) -> Vec<LateKpi> {
 fn pointers(config: &Config, upstream: UpstreamIx) -> Box<[(usize, Pointer)]> {
     let kpis = config.kpis.iter().enumerate().filter(|(_, kpi)| kpi.upstream == upstream);
     let pointer = |(index, kpi): (usize, &Kpi)| match &kpi.source {
-        // A pointer that cannot be read finds nothing; the check of the configuration refuses it.
+        // One that cannot be read finds nothing, and `GET /v1/kpi` says so.
         KpiSource::Json(pointer) => Some((index, Pointer::parse(pointer).ok()?)),
         KpiSource::Header(_) | KpiSource::Late(_) => None,
     };

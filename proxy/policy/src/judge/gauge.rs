@@ -11,7 +11,7 @@ use super::{
     margin::shift,
     part::{Bound, Mean, Odds, Part, counts},
     past::{Faded, Thresholds},
-    rules::{Allowed, Held, QUANTILES, Signal, TAIL, Worsening, bucket_at},
+    rules::{Allowed, Held, QUANTILES, Signal, Worsening, bucket_at},
 };
 
 /// A number for each version.
@@ -28,25 +28,43 @@ pub struct Both<T> {
 pub(super) struct Gauge {
     held: Held,
     parts: Vec<(f64, Part)>,
-    here: Both<Counts>,
-    overall: Both<Counts>,
-    epochs: Vec<Epoch>,
+    /// One for each quantile of the whole distribution, as its bets; else a single one.
+    seen: Vec<Seen>,
+}
+
+/// What was counted, for display.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Seen {
+    shown: Shown,
+    /// Bad events and requests in this step.
+    pub(super) here: Both<Counts>,
+    /// Bad events and requests since the canary began.
+    pub(super) overall: Both<Counts>,
+    /// Bad events by weight; none of a mean.
+    pub(super) epochs: Vec<Epoch>,
+}
+
+/// What is counted for display.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Shown {
+    Event(Event),
+    /// Of the KPI of this index.
+    Levels(usize),
 }
 
 impl Gauge {
     /// For a signal that the canary is held to.
-    #[must_use]
     pub(super) fn new(held: &Held) -> Self {
         let parts = match held.allowed {
             Allowed::Against(boundary) => against(held.signal, boundary),
             Allowed::AtMost(most) => at_most(held.signal, most),
         };
-        let (here, overall) = (Both::default(), Both::default());
-        Self { held: held.clone(), parts, here, overall, epochs: Vec::new() }
+        let seen = shown(held).into_iter().map(Seen::new).collect();
+        Self { held: held.clone(), parts, seen }
     }
 
     /// What the canary is held to.
-    #[must_use]
     pub(super) const fn held(&self) -> &Held {
         &self.held
     }
@@ -58,24 +76,70 @@ impl Gauge {
 
     /// Counts for display.
     pub(super) fn show(&mut self, cohort: &Cohort, thresholds: &Thresholds) {
-        let (canary, stable) = match shown(&self.held) {
-            Shown::Event(event) => match counts(event, cohort, thresholds) {
-                Some(counts) => counts,
-                None => return,
-            },
-            Shown::Levels(kpi) => (level_sum(&cohort.canary, kpi), level_sum(&cohort.stable, kpi)),
+        self.seen.iter_mut().for_each(|seen| seen.count(cohort, thresholds));
+    }
+
+    /// The counts of a step begin anew.
+    pub(super) fn begin_step(&mut self) {
+        self.seen.iter_mut().for_each(|seen| seen.here = Both::default());
+    }
+
+    /// What was counted of the bet that won most.
+    pub(super) fn loudest(&self) -> Option<&Seen> {
+        let loud = self.parts.iter().zip(&self.seen);
+        loud.max_by(|((a, one), _), ((b, other), _)| (a * one.e()).total_cmp(&(b * other.e())))
+            .map(|(_, seen)| seen)
+    }
+
+    /// Evidence that the limit is broken.
+    pub(super) fn e(&self) -> f64 {
+        self.parts.iter().map(|(share, part)| share * part.e()).sum()
+    }
+
+    /// The same, as far as it may be acted on.
+    pub(super) fn guarded(&self) -> f64 {
+        self.parts.iter().map(|(share, part)| share * part.guarded()).sum()
+    }
+
+    /// What bets on bounds won that stable breaks as well.
+    pub(super) fn shared(&self) -> f64 {
+        let shared = self.parts.iter().filter(|(_, part)| part.stable_breaks_it());
+        shared.map(|(share, part)| share * part.won()).sum()
+    }
+}
+
+impl Seen {
+    fn new(shown: Shown) -> Self {
+        let (here, overall) = (Both::default(), Both::default());
+        Self { shown, here, overall, epochs: Vec::new() }
+    }
+
+    /// The quantile of stable's past that slower requests are counted of.
+    pub(super) const fn quantile(&self) -> Option<f64> {
+        match self.shown {
+            Shown::Event(Event::Slow { quantile, .. }) => Some(quantile),
+            Shown::Event(_) | Shown::Levels(_) => None,
+        }
+    }
+
+    fn count(&mut self, cohort: &Cohort, thresholds: &Thresholds) {
+        let both = match self.shown {
+            Shown::Event(event) => counts(event, cohort, thresholds),
+            Shown::Levels(kpi) => {
+                Some((level_sum(&cohort.canary, kpi), level_sum(&cohort.stable, kpi)))
+            }
         };
+        let Some((canary, stable)) = both else { return };
         for both in [&mut self.here, &mut self.overall] {
             both.canary.add(canary);
             both.stable.add(stable);
         }
-        if matches!(shown(&self.held), Shown::Event(_)) {
-            self.count_events(cohort.weight, canary.bad, stable.bad);
+        if matches!(self.shown, Shown::Event(_)) {
+            self.count_events(cohort.weight, canary.bad, canary.bad + stable.bad);
         }
     }
 
-    fn count_events(&mut self, weight: f64, canary: u64, stable: u64) {
-        let all = canary + stable;
+    fn count_events(&mut self, weight: f64, canary: u64, all: u64) {
         let known = |epoch: &&mut Epoch| epoch.weight.to_bits() == weight.to_bits();
         if all == 0 {
             return;
@@ -88,68 +152,23 @@ impl Gauge {
             None => self.epochs.push(Epoch { weight, canary, all }),
         }
     }
-
-    /// The counts of a step begin anew.
-    pub(super) fn begin_step(&mut self) {
-        self.here = Both::default();
-    }
-
-    /// Evidence that the limit is broken.
-    #[must_use]
-    pub(super) fn e(&self) -> f64 {
-        self.parts.iter().map(|(share, part)| share * part.e()).sum()
-    }
-
-    /// The same, as far as it may be acted on.
-    #[must_use]
-    pub(super) fn guarded(&self) -> f64 {
-        self.parts.iter().map(|(share, part)| share * part.guarded()).sum()
-    }
-
-    /// What bets on bounds won that stable breaks as well.
-    pub(super) fn shared(&self) -> f64 {
-        let shared = self.parts.iter().filter(|(_, part)| part.stable_breaks_it());
-        shared.map(|(share, part)| share * part.won()).sum()
-    }
-
-    /// Bad events and requests in this step.
-    #[must_use]
-    pub(super) const fn here(&self) -> Both<Counts> {
-        self.here
-    }
-
-    /// Bad events and requests since the canary began.
-    #[must_use]
-    pub(super) const fn overall(&self) -> Both<Counts> {
-        self.overall
-    }
-
-    /// Bad events by weight; none of a mean.
-    #[must_use]
-    pub(super) fn epochs(&self) -> &[Epoch] {
-        &self.epochs
-    }
 }
 
-/// What is counted for display.
-enum Shown {
-    Event(Event),
-    Levels(usize),
-}
-
-fn shown(held: &Held) -> Shown {
+fn shown(held: &Held) -> Vec<Shown> {
     let event = match (held.signal, held.allowed) {
         (Signal::Errors, _) => Event::Failed,
         (Signal::Class(class), _) => Event::Class(class),
         (Signal::Latency | Signal::Quantile(_), Allowed::AtMost(seconds)) => {
             Event::Beyond { bucket: bucket_at(seconds) }
         }
-        (Signal::Latency, Allowed::Against(boundary)) => slow(TAIL, boundary),
+        (Signal::Latency, Allowed::Against(boundary)) => {
+            return QUANTILES.map(|(quantile, _)| Shown::Event(slow(quantile, boundary))).into();
+        }
         (Signal::Quantile(quantile), Allowed::Against(boundary)) => slow(quantile, boundary),
         (Signal::Conversion(kpi, _), _) => Event::Kept { kpi },
-        (Signal::Amount(kpi, _), _) => return Shown::Levels(kpi),
+        (Signal::Amount(kpi, _), _) => return vec![Shown::Levels(kpi)],
     };
-    Shown::Event(event)
+    vec![Shown::Event(event)]
 }
 
 fn slow(quantile: f64, boundary: Boundary) -> Event {

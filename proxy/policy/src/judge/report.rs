@@ -6,7 +6,7 @@ use super::{
     bernoulli::Counts,
     cohort::upper_edge,
     events::{Range, range},
-    gauge::{Both, Gauge},
+    gauge::{Both, Gauge, Seen},
     numbers::real,
     rules::{Allowed, Signal},
     verdict::Verdict,
@@ -57,6 +57,9 @@ pub struct SignalReport {
     pub allowed: Allowed,
     /// Share of the evidence.
     pub weight: f64,
+    /// The quantile of stable's past whose excess is counted below: of the whole distribution the
+    /// one that says most; `None` of what is no time.
+    pub quantile: Option<f64>,
     /// Bad events and requests in this step; of an amount, its sum and the most it could be.
     pub here: Both<Counts>,
     /// The same since the canary began.
@@ -120,16 +123,17 @@ impl Judge {
 }
 
 fn signal(gauge: &Gauge, culprits: &[String]) -> SignalReport {
-    let held = gauge.held();
+    let (held, seen) = (gauge.held(), gauge.loudest());
     let is_mean = matches!(held.signal, Signal::Amount(..));
     SignalReport {
         name: held.name.clone(),
         signal: held.signal,
         allowed: held.allowed,
         weight: held.weight,
-        here: gauge.here(),
-        overall: gauge.overall(),
-        ratio: (!is_mean).then(|| range(gauge.epochs(), RANGE_ALPHA)),
+        quantile: seen.and_then(Seen::quantile),
+        here: seen.map_or_else(Both::default, |seen| seen.here),
+        overall: seen.map_or_else(Both::default, |seen| seen.overall),
+        ratio: seen.filter(|_| !is_mean).map(|seen| range(&seen.epochs, RANGE_ALPHA)),
         e: gauge.e(),
         is_culprit: culprits.contains(&held.name),
     }

@@ -147,11 +147,13 @@ impl Rules {
         }
     }
 
-    /// What this signal's evidence is multiplied with in the mean of all.
+    /// What the evidence of a signal against stable is multiplied with in the mean of all.
     #[must_use]
     pub fn share(&self, signal: Signal) -> f64 {
         let all: f64 = self.held.iter().map(|held| held.weight).sum();
-        let own = self.held.iter().filter(|held| held.signal == signal);
+        let is_own =
+            |held: &&Held| held.signal == signal && matches!(held.allowed, Allowed::Against(_));
+        let own = self.held.iter().filter(is_own);
         own.map(|held| held.weight).sum::<f64>() / all.max(f64::MIN_POSITIVE)
     }
 }
@@ -198,7 +200,8 @@ fn rates(gate: &Gate) -> Vec<Held> {
 fn latencies(gate: &Gate) -> Vec<Held> {
     let mut held = both(Signal::Latency, "latency", &gate.latency, 1.0);
     for (quantile, limit) in &gate.quantiles {
-        held.extend(both(Signal::Quantile(*quantile), &quantile_name(*quantile), limit, 1.0));
+        let name = format!("latency_{}", quantile_name(*quantile));
+        held.extend(both(Signal::Quantile(*quantile), &name, limit, 1.0));
     }
     shared(held, 0.35)
 }
@@ -230,11 +233,11 @@ fn shared(mut held: Vec<Held>, weight: f64) -> Vec<Held> {
     held
 }
 
-/// 0.999 is `latency_p999`, as in the configuration.
-fn quantile_name(quantile: f64) -> String {
+/// 0.999 is `p999`, as in the configuration.
+pub(super) fn quantile_name(quantile: f64) -> String {
     let digits = format!("{quantile}");
     let digits = digits.trim_start_matches("0.");
-    format!("latency_p{digits:0<2}")
+    format!("p{digits:0<2}")
 }
 
 /// The bucket that ends at or above so many seconds.

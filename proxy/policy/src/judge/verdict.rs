@@ -27,7 +27,7 @@ pub enum Verdict {
 
 /// Why a step is held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "why")]
+#[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Why {
     /// The router does not send the canary the share it claims to: nothing that was counted means
     /// anything.
@@ -49,7 +49,7 @@ pub enum Why {
 
 /// What is missing for an advance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "missing")]
+#[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Missing {
     /// The canary is still cold.
     Warmup {

@@ -3,14 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bernoulli::{Block, Boundary, Counts, Side, Wealth},
+    bernoulli::{Block, Boundary, Side, Wealth},
     cohort::{BUCKETS, Cohort, Tally},
     event::Event,
     events::{self, Ratio},
     gauge::{Both, Gauge},
     margin::graduated,
     merge::{closed, weighted_mean},
-    numbers::real,
     part::{counts, evidence},
     past::{Faded, HALF_LIFE, Thresholds, Times, left},
     rules::{LARGEST_MARGIN, Proof, Proven, QUANTILES, Rules, Signal, TAIL},
@@ -356,7 +355,7 @@ impl Judge {
             return Some(Why::BothDegraded { signal: signal.to_owned(), canary, stable });
         }
         let gauge = self.gauges.iter().find(|gauge| gauge.shared() >= self.rules.hold)?;
-        let Both { canary, stable } = gauge.overall();
+        let Both { canary, stable } = gauge.loudest()?.overall;
         let signal = gauge.held().name.clone();
         Some(Why::BothDegraded { signal, canary: canary.rate(), stable: stable.rate() })
     }
@@ -424,24 +423,4 @@ impl Judge {
 /// The next time after `now` in the rhythm of `next`.
 fn later(next: u64, now: u64, rhythm: u64) -> u64 {
     if now < next { next } else { next + (now - next) / rhythm * rhythm + rhythm }
-}
-
-/// Share and number of requests with an event, for display.
-impl Both<Counts> {
-    /// Whether there is anything.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.canary.all == 0 && self.stable.all == 0
-    }
-
-    /// How many times stable's rate the canary's is; `None` without events of both.
-    #[must_use]
-    pub fn ratio(&self) -> Option<f64> {
-        let is_known = self.canary.bad > 0 && self.stable.bad > 0;
-        is_known.then(|| {
-            real(self.canary.bad)
-                / real(self.canary.all)
-                / (real(self.stable.bad) / real(self.stable.all))
-        })
-    }
 }

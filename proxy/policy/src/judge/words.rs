@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{
     bernoulli::Boundary,
+    gauge::Both,
     plan::{Advice, StepForecast},
     report::{ProofReport, Report, SignalReport},
-    rules::{Allowed, Signal, Worsening},
+    rules::{Allowed, Signal, Worsening, quantile_name},
     verdict::{Missing, Verdict, Why},
 };
 
@@ -54,9 +55,13 @@ fn rolled_back(report: &Report, occasion: &Occasion<'_>) -> String {
 fn told(signal: &SignalReport, report: &Report) -> String {
     let mut text = format!("{}: ", title(&signal.name));
     if matches!(signal.signal, Signal::Latency) {
-        let p99 = (report.times.canary.p99, report.times.stable.p99);
-        if let (Some(canary), Some(stable)) = p99 {
-            text.push_str(&format!("p99 {}, stable {}; ", time(canary), time(stable)));
+        let Both { canary, stable } = report.times;
+        for (name, canary, stable) in
+            [("p50", canary.p50, stable.p50), ("p99", canary.p99, stable.p99)]
+        {
+            if let (Some(canary), Some(stable)) = (canary, stable) {
+                text.push_str(&format!("{name} {}, stable {}; ", time(canary), time(stable)));
+            }
         }
     }
     text.push_str(&shares(signal));
@@ -82,13 +87,10 @@ fn shares(signal: &SignalReport) -> String {
             format!("{name} {} ({bad} of {all})", percent(counts.rate()))
         }
     };
-    let slow = match (signal.signal, signal.allowed) {
-        (Signal::Latency, Allowed::Against(_)) => "beyond stable's usual 99%: ".to_owned(),
-        (Signal::Quantile(quantile), Allowed::Against(_)) => {
-            format!("beyond stable's usual {}: ", percent(quantile))
-        }
-        (Signal::Latency | Signal::Quantile(_), Allowed::AtMost(most)) => {
-            format!("beyond {}: ", time(most))
+    let slow = match (signal.quantile, signal.signal, signal.allowed) {
+        (Some(quantile), ..) => format!("slower than stable's usual {}: ", quantile_name(quantile)),
+        (None, Signal::Latency | Signal::Quantile(_), Allowed::AtMost(most)) => {
+            format!("slower than {}: ", time(most))
         }
         _ => String::new(),
     };
@@ -208,16 +210,17 @@ fn lacking(missing: &Missing) -> String {
 fn options(forecast: Option<&StepForecast>) -> String {
     let mut options: Vec<String> = Vec::new();
     for advice in forecast.map_or(&[][..], |forecast| &forecast.advice) {
-        let takes = |proof: Option<f64>| {
-            proof.map_or_else(String::new, |seconds| format!(" (about {})", duration(seconds)))
+        let takes = |how: &str, seconds: Option<f64>| {
+            seconds.map_or_else(String::new, |it| format!(" ({how} {})", duration(it)))
         };
         options.push(match advice {
             Advice::Mirror => "mirror".to_owned(),
-            Advice::Larger { weight, proof, .. } => {
-                format!("{} weight{}", percent(*weight), takes(*proof))
+            Advice::Larger { weight, triple, .. } => {
+                format!("{} weight{}", percent(*weight), takes("about", *triple))
             }
             Advice::Wider { risk_errors, proof } => {
-                format!("a wider limit of {} at risk{}", pp(*risk_errors), takes(*proof))
+                let takes = takes("proven in about", *proof);
+                format!("wider limit of {} at risk{takes}", pp(*risk_errors))
             }
         });
     }

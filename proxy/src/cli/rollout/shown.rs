@@ -203,7 +203,8 @@ pub(super) fn clock(at: u64) -> String {
 pub(crate) fn forecast(forecast: &Forecast, paint: Paint) -> String {
     let unit = if forecast.by_user { "new users" } else { "requests" };
     let mut text = format!(
-        "{}   at {} {unit} a second, of which stable fails {}; with a chance of 80 %:\n",
+        "{}   at {} {unit} a second, of which stable fails {} (0.01% is assumed at the least); with \
+         a chance of 80 %:\n",
         paint.bold(&forecast.name),
         number(forecast.rate),
         percent(forecast.errors * 100.0)
@@ -258,7 +259,7 @@ fn advised(advice: Advice) -> String {
             "copies to the canary first, of all requests: the whole rate, and no harm".to_owned()
         }
         Advice::Larger { weight, triple, proof } => format!(
-            "{} instead: errors ×3 are found in {}, proof takes {}",
+            "{} instead: errors ×3 are found after {}, proof takes {}",
             share(weight),
             until(triple),
             until(proof)
@@ -311,7 +312,7 @@ fn share(fraction: f64) -> String {
 
 fn until(seconds: Option<f64>) -> String {
     match seconds {
-        None => "never".to_owned(),
+        None => "decades".to_owned(),
         Some(seconds) => span(Duration::from_secs_f64(seconds.clamp(0.0, 1e10).ceil())),
     }
 }

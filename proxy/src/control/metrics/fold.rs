@@ -45,6 +45,15 @@ impl Fold {
         }
     }
 
+    /// The bucket that a duration lies in and is counted in. None if these are two: the bound cuts
+    /// its cell.
+    fn bucket_of(&self, nanos: u64) -> Option<usize> {
+        let (seconds, cell) = (Duration::from_nanos(nanos).as_secs_f64(), golden::bucket(nanos));
+        let bucket = self.bounds.partition_point(|(bound, _)| *bound < seconds);
+        let counted = self.bounds.partition_point(|(_, end)| *end <= cell);
+        (bucket == counted).then_some(bucket)
+    }
+
     /// The histogram of what all these have counted.
     pub(crate) fn of<'a>(&mut self, latencies: impl Iterator<Item = &'a Latency>) -> Histogram {
         self.sums.fill(0);
@@ -52,8 +61,7 @@ impl Fold {
         for latency in latencies {
             latency.add_to(&mut self.sums);
             for exemplar in latency.exemplars.read() {
-                let seconds = Duration::from_nanos(exemplar.nanos).as_secs_f64();
-                let bucket = self.bounds.partition_point(|(bound, _)| *bound < seconds);
+                let Some(bucket) = self.bucket_of(exemplar.nanos) else { continue };
                 let known = &mut exemplars[bucket];
                 if known.is_none_or(|known| known.at <= exemplar.at) {
                     *known = Some(exemplar);
@@ -78,6 +86,7 @@ impl Fold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     const fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -116,13 +125,23 @@ mod tests {
     fn a_bucket_has_the_latest_exemplar_that_lies_in_it() {
         let (one, two) = (Latency::default(), Latency::default());
         one.exemplars.offer(&[b'a'; 32], 3_000_000, 1, 1);
-        two.exemplars.offer(&[b'b'; 32], 700_000_000, 1, 1);
-        std::thread::park_timeout(millis(3));
-        two.exemplars.offer(&[b'c'; 32], 5_000_000, 1, 1);
+        two.exemplars.offer(&[b'c'; 32], 700_000_000, 1, 1);
+        let early = clock::wall() + millis(2);
+        while clock::wall() < early {
+            std::hint::spin_loop();
+        }
+        two.exemplars.offer(&[b'b'; 32], 4_500_000, 1, 1);
         let mut fold = Fold::new(&[millis(1), millis(5), millis(50)]);
         let found = fold.of([&one, &two].into_iter()).exemplars;
         let letters: Vec<_> = found.iter().map(|it| it.map(|it| char::from(it.id[0]))).collect();
-        assert_eq!(letters, [None, Some('c'), None, Some('b')]);
+        assert_eq!(letters, [None, Some('b'), None, Some('c')]);
+        // Counted as 5.02 ms: the bucket that it lies in may be empty.
+        let cut = Latency::default();
+        cut.record(4_990_000);
+        cut.exemplars.offer(&[b'd'; 32], 4_990_000, 1, 1);
+        let histogram = fold.of([&cut].into_iter());
+        assert_eq!(histogram.buckets[1].1, u64::from(histogram.exemplars[1].is_some()));
+        assert_eq!(histogram.exemplars[2], None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use gnomon_config::model::{Kpi, Rollout, Share, Stage};
 use gnomon_policy::{
     judge::{
-        Cohort, Judge, Report, Rules, Verdict, Why,
+        Cohort, Report, Rules, Verdict, Why,
         plan::StepForecast,
         words::{Occasion, words},
     },
@@ -13,12 +13,14 @@ use gnomon_policy::{
 };
 use serde_json::Value;
 
-use super::store;
+use super::{jury::Jury, store};
 
 /// What is known of one rollout's requests.
 #[derive(Debug)]
 pub(crate) struct Evidence {
-    judge: Judge,
+    jury: Jury,
+    /// The same before it has seen anything.
+    blank: Jury,
     /// Shares of the users, step by step, without steps of shadows.
     weights: Vec<f64>,
     /// Whether the judge has seen nothing of a canary.
@@ -46,8 +48,10 @@ pub(crate) struct Evidence {
 impl Evidence {
     pub(crate) fn new(plan: &Rollout, kpis: &[Kpi]) -> Self {
         let weights = weights(plan);
+        let jury = Jury::new(&Rules::of(&plan.gate, kpis), kpis, &weights);
         Self {
-            judge: Judge::new(Rules::of(&plan.gate, kpis), &weights),
+            blank: jury.clone(),
+            jury,
             weights,
             is_fresh: true,
             fuse: None,
@@ -72,9 +76,9 @@ impl Evidence {
     ) -> Option<String> {
         self.requests = kept.requests;
         let known = judge.filter(|known| known.generation == kept.state.generation)?;
-        match serde_json::from_str::<Judge>(&known.judge) {
-            Ok(judge) if judge.rules() == self.judge.rules() => {
-                self.judge = judge;
+        match serde_json::from_str::<Jury>(&known.judge) {
+            Ok(jury) if jury.is_like(&self.jury) => {
+                self.jury = jury;
                 self.is_fresh = false;
                 None
             }
@@ -85,12 +89,12 @@ impl Evidence {
 
     /// Takes another plan over; whether the judge has to begin anew.
     pub(crate) fn follow(&mut self, plan: &Rollout, kpis: &[Kpi]) -> bool {
-        let rules = Rules::of(&plan.gate, kpis);
         let weights = weights(plan);
-        if rules == *self.judge.rules() && weights == self.weights {
+        let jury = Jury::new(&Rules::of(&plan.gate, kpis), kpis, &weights);
+        if jury.is_like(&self.jury) && weights == self.weights {
             return false;
         }
-        self.judge = Judge::new(rules, &weights);
+        (self.blank, self.jury) = (jury.clone(), jury);
         (self.weights, self.is_fresh) = (weights, true);
         true
     }
@@ -108,8 +112,10 @@ impl Evidence {
             let assigned = cohort.canary.assigned + cohort.stable.assigned;
             self.traffic.push_back((cohort.second, assigned));
             self.last = Some((cohort.second, cohort.epoch, cohort.weight));
-            let is_ours = position.phase.is_active() && cohort.second >= position.started;
-            if is_ours && cohort.second >= position.step_since {
+            // A cohort's second has begun up to a second later than it says.
+            let begun = cohort.second + 1;
+            let is_ours = position.phase.is_active() && begun >= position.started;
+            if is_ours && begun >= position.step_since {
                 self.requests.canary += cohort.canary.assigned;
                 self.requests.stable += cohort.stable.assigned;
             }
@@ -121,14 +127,24 @@ impl Evidence {
         self.hear_silence(position, now);
     }
 
+    /// Hands what has been told late of KPIs to their judges.
+    pub(crate) fn take_late(&mut self, position: &State, cohorts: &[(usize, Cohort)]) {
+        // What is known after the end, nobody acts on any more.
+        let is_ours =
+            |cohort: &Cohort| position.phase.is_active() && cohort.second + 1 >= position.started;
+        for (kpi, cohort) in cohorts.iter().filter(|(_, cohort)| is_ours(cohort)) {
+            self.jury.take_late(*kpi, cohort);
+        }
+    }
+
     fn weigh(&mut self, cohort: Cohort, is_ours: bool) {
         if is_ours {
             self.is_fresh &= cohort.weight <= 0.0;
-            self.judge.take(&cohort);
+            self.jury.take(&cohort);
             self.unwritten.push(cohort);
         } else if self.is_fresh && cohort.weight <= 0.0 {
             // What stable usually does is good to know before the canary begins.
-            self.judge.take(&cohort);
+            self.jury.take(&cohort);
         }
     }
 
@@ -152,7 +168,7 @@ impl Evidence {
         if position.step == 0 {
             self.unwritten.clear();
             if !self.is_fresh {
-                self.judge = Judge::new(self.judge.rules().clone(), &self.weights);
+                self.jury = self.blank.clone();
                 self.is_fresh = true;
             }
         }
@@ -184,7 +200,7 @@ impl Evidence {
             pace: self.rate(now) * position.weight().fraction(),
             forecast: self.forecast.get(place),
         };
-        let report = self.judge.report(place);
+        let report = self.jury.report(place);
         self.outcome = outcome(&report, &occasion);
         self.report = Some(report);
     }
@@ -222,9 +238,11 @@ impl Evidence {
             Stage::Shadow(_) => None,
         });
         let steps: Vec<(f64, f64)> = weighted.filter(|(weight, _)| *weight < 1.0).collect();
-        let (rate, usual) = (self.rate(now), self.judge.usual());
+        let (rate, mut usual) = (self.rate(now), self.jury.usual());
         let errors = usual.errors;
-        let forecast = gnomon_policy::judge::plan(self.judge.rules(), &steps, rate, &usual);
+        // Three times nothing is nothing.
+        usual.errors = errors.max(ERRORS_ASSUMED);
+        let forecast = gnomon_policy::judge::plan(self.jury.rules(), &steps, rate, &usual);
         (rate, errors, forecast)
     }
 
@@ -233,7 +251,7 @@ impl Evidence {
         if self.unwritten.is_empty() {
             return None;
         }
-        let judge = serde_json::to_string(&self.judge).ok()?;
+        let judge = serde_json::to_string(&self.jury).ok()?;
         let cohorts = std::mem::take(&mut self.unwritten);
         Some(store::Evidence { generation, judge, cohorts })
     }
@@ -279,9 +297,14 @@ pub(super) fn clock(now: u64) -> String {
 
 /// Seconds between two forecasts.
 const FORECAST: u64 = 30;
+/// How often stable is taken to fail at the least, for a forecast: 0.01 %.
+const ERRORS_ASSUMED: f64 = 0.0001;
 /// Seconds of traffic that a forecast goes by.
 const TRAFFIC: u64 = 60;
 /// Seconds that a cohort may be late.
 const LATE: u64 = 61;
 /// Seconds without a cohort that are told to the judge.
 const SILENCE: u64 = 10;
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,8 @@ impl Entry {
         let plan = &self.plan;
         let position = self.controller.state();
         let cohorts = state.trials.collect(&plan.name, clock::now());
+        let late = state.trials.collect_late(&plan.name, clock::now());
+        self.evidence.take_late(position, &late);
         let fuse = state.trials.blown(&plan.name).map(|blown| words(blown, plan));
         self.evidence.take(position, cohorts, fuse, now);
         self.evidence.judge(plan, position, now);

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use gnomon_config::{Config, Options, effective::effective, model::Rollout, parse};
 use gnomon_policy::{
     judge::{Judge, Rules, Verdict, words::Occasion, words::words},
-    rollout::Event,
+    rollout::{Event, weight_of},
 };
 use gnomon_shadow::store::Fault;
 
@@ -146,10 +146,12 @@ impl Replay<'_> {
             return;
         }
         let clock = clock(at);
+        let next = self.plan.steps.get(step).map(|step| weight_of(step.to).fraction());
         let started = self.events.first().map_or(at, |event| event.at);
         let occasion = Occasion {
             at: &clock,
             after: std::time::Duration::from_secs(at.saturating_sub(started)),
+            next: next.filter(|next| *next > 0.0),
             ..Occasion::default()
         };
         let words = words(&self.judge.report(place(self.plan, step)), &occasion);
