@@ -120,13 +120,17 @@ fn failures_retries_and_ejections_have_their_reasons() {
 fn everything_that_is_promised_is_there_as_it_is_promised() {
     on_each_driver(|driver| {
         let (primary, shadow) = (Origin::named("x"), Origin::named("x"));
-        let proxy = Running::start(driver, &shadowed(&primary, &shadow, ""));
+        let more = "rollout.r = { from = \"shop@v1\", to = \"shop@v2\" }\n";
+        let proxy = Running::start(driver, &shadowed(&primary, &shadow, more));
         assert_eq!(proxy.status_of("/"), 200);
+        let (status, said) = proxy.call("POST", "/v1/rollouts/r/start", "{}");
+        assert_eq!(status, 200, "{said}");
         let compared =
             || read(&proxy, "").sum("gnomon_shadow_compared_total", &[("verdict", "same")]);
         eventually("the copy is compared", || compared() == 1.0);
         let full = || {
             read(&proxy, "").sum("process_open_fds", &[]) > 0.0
+                && !read(&proxy, "?signal=all").0.is_empty()
                 && !read(&proxy, "?component=core").0.is_empty()
         };
         eventually("a second has passed", full);

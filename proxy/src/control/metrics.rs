@@ -8,6 +8,8 @@ mod catalogue;
 mod filter;
 mod fold;
 mod gather;
+
+pub(crate) use gather::agent;
 mod text;
 
 use std::{

@@ -49,6 +49,8 @@ pub(crate) struct Rollouts {
     config_hash: String,
     /// Whether the file has been read.
     is_read: bool,
+    /// Transitions since the start: whose, to which phase, and who brought them about.
+    transitions: BTreeMap<(String, &'static str, &'static str), u64>,
 }
 
 /// One rollout.
@@ -85,6 +87,7 @@ impl Rollouts {
             absent: BTreeMap::new(),
             config_hash: String::new(),
             is_read: false,
+            transitions: BTreeMap::new(),
         };
         let saved = if config.rollouts.is_empty() {
             None
@@ -306,6 +309,8 @@ impl Control {
 
     /// Writes a transition into the record and tells whoever wants to know.
     fn record(&self, rollouts: &mut Rollouts, name: &Name, event: Event) {
+        let by = super::metrics::agent(event.to, &event.by);
+        *rollouts.transitions.entry((name.to_string(), event.to.name(), by)).or_default() += 1;
         let Some(entry) = rollouts.entries.get_mut(name) else { return };
         let line = describe(name, &event);
         if matches!(event.to, Phase::RolledBack(_) | Phase::Aborted) {

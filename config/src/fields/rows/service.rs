@@ -101,12 +101,12 @@ pub(super) const ROWS: &[Row] = &[
     later("admin.tokens", "roles by token"),
     later("admin.dashboard", "the dashboard"),
     table("metrics", "what Prometheus reads"),
-    restart(free(
+    free(
         "metrics.listen",
         Form("IP:PORT"),
         "\"127.0.0.1:9180\"",
         "an address that serves them alone; `GET /metrics` of the admin API serves them too",
-    )),
+    ),
     key("metrics.path", Form("path"), "\"/metrics\"", "their path at that address"),
     key(
         "metrics.buckets",
@@ -114,7 +114,7 @@ pub(super) const ROWS: &[Row] = &[
         "[\"1ms\", \"2.5ms\", \"5ms\", \"10ms\", \"25ms\", \"50ms\", \"100ms\", \"250ms\", \"500ms\", \"1s\", \"2.5s\", \"5s\", \"10s\"]",
         "upper bounds of the latency buckets, rising, 64 at most",
     ),
-    key("metrics.exemplars", Bool, "true", "whether OpenMetrics text carries trace ids"),
+    key("metrics.exemplars", Bool, "true", "whether OpenMetrics text shows the ids of requests"),
     key(
         "metrics.max_series",
         Integer { min: 1000, max: 10_000_000 },

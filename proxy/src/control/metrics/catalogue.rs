@@ -147,6 +147,30 @@ families! {
     DURATION = "gnomon_request_duration_seconds", Histogram,
         ["upstream", "version", "arm", "outcome"],
         "From a request's head to its reply's last byte; error is a status of 500 and above.";
+    ROUTE_REQUESTS = "gnomon_route_requests_total", Counter,
+        ["route", "upstream", "version", "arm", "code"],
+        "Requests of a route, by class of the status.";
+    ROUTE_ERRORS = "gnomon_route_errors_total", Counter,
+        ["route", "upstream", "version", "arm", "reason"],
+        "Exchanges of a route without a whole reply of the origin.";
+    FIRST_BYTE = "gnomon_response_first_byte_seconds", Histogram,
+        ["route", "upstream", "version", "arm"],
+        "From a request's head to its reply's head.";
+    ROUTE_DURATION = "gnomon_route_duration_seconds", Histogram,
+        ["route", "upstream", "version", "arm", "outcome"],
+        "From a request's head to its reply's last byte, by route.";
+    ROLLOUT_STEP = "gnomon_rollout_step", Gauge, ["rollout"],
+        "Steps that a rollout has entered: 0 before the first.";
+    ROLLOUT_PHASE = "gnomon_rollout_phase", Gauge, ["rollout", "phase"],
+        "What a rollout is doing: 1 for its phase, 0 for the others.";
+    ROLLOUT_WEIGHT = "gnomon_rollout_weight_ratio", Gauge, ["rollout"],
+        "Share of the users that the canary gets now, 0 to 1.";
+    ROLLOUT_REQUESTS = "gnomon_rollout_evidence_requests", Gauge, ["rollout", "arm"],
+        "Requests of this step that are evidence.";
+    ROLLOUT_EVIDENCE = "gnomon_rollout_gate", Gauge, ["rollout", "signal"],
+        "Evidence that the canary is worse than allowed, n to 1: 100 rolls back by default.";
+    ROLLOUT_TRANSITIONS = "gnomon_rollout_transitions_total", Counter, ["rollout", "to", "by"],
+        "Transitions since the start, by what the rollout did then and who brought it about.";
     ENDPOINT_UP = "gnomon_endpoint_up", Gauge, ["upstream", "version", "arm", "endpoint"],
         "Whether health checks and ejection let an endpoint be used: 1, or 0.";
     ENDPOINT_IN_FLIGHT = "gnomon_endpoint_in_flight", Gauge,
@@ -192,7 +216,9 @@ mod tests {
     fn whoever_names_a_version_says_which_part_it_plays() {
         for Family { name, labels, .. } in ALL {
             let of_version = labels.contains(&"version") && labels.contains(&"upstream");
-            assert_eq!(of_version, labels.contains(&"arm"), "{name}");
+            // A rollout compares two versions, and tells them apart by their parts alone.
+            let has_arm = labels.contains(&"arm") && !labels.contains(&"rollout");
+            assert_eq!(of_version, has_arm, "{name}");
         }
     }
 }

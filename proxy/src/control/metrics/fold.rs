@@ -54,6 +54,17 @@ impl Fold {
         (bucket == counted).then_some(bucket)
     }
 
+    /// The histogram of these counts, one for each cell of [`golden`], which add up to so many
+    /// microseconds.
+    pub(crate) fn of_sums(&mut self, sums: &[u64], micros: u64) -> Histogram {
+        self.sums.clear();
+        self.sums.extend(sums);
+        self.sums.resize(golden::CELLS, 0);
+        let exemplars = vec![None; self.bounds.len() + 1];
+        let sum = Duration::from_micros(micros).as_secs_f64();
+        Histogram { sum, ..self.folded(exemplars) }
+    }
+
     /// The histogram of what all these have counted.
     pub(crate) fn of<'a>(&mut self, latencies: impl Iterator<Item = &'a Latency>) -> Histogram {
         self.sums.fill(0);
@@ -68,6 +79,10 @@ impl Fold {
                 }
             }
         }
+        self.folded(exemplars)
+    }
+
+    fn folded(&self, exemplars: Vec<Option<Exemplar>>) -> Histogram {
         let (mut buckets, mut begun, mut count) = (Vec::with_capacity(self.bounds.len()), 0, 0);
         for &(bound, end) in &self.bounds {
             count += self.sums[begun..end].iter().sum::<u64>();

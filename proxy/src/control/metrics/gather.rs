@@ -1,5 +1,8 @@
 //! From cells to families: what is told of the process, its cores, versions and shadows.
 
+mod rollouts;
+mod routes;
+
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use gnomon_config::{
@@ -10,6 +13,7 @@ use gnomon_policy::SplitState;
 use gnomon_shadow::counts::{Count, Counts, Dropped};
 use gnomon_sys::{affinity, limits, memory};
 
+pub(crate) use self::rollouts::agent;
 use super::{
     super::{
         Control,
@@ -28,6 +32,7 @@ impl Control {
     /// that it is what `max_series` cuts.
     pub(super) fn gather(&self, page: &mut Page) {
         let saturation = self.saturation();
+        self.gather_rollouts(page);
         self.process(page);
         self.cores(page);
         let state = self.state();
@@ -39,9 +44,10 @@ impl Control {
         accept_queues(page, &state, self.shared.cores.len());
         let versions = versions(&state);
         of_versions(page, &versions, &saturation);
-        routes(page, &state.config, &versions);
+        durations(page, &state.config, &versions);
         shadows(page, &state);
         endpoints(page, &versions);
+        routes::routes(page, &state.config, &state.routes, &versions);
     }
 
     fn process(&self, page: &mut Page) {
@@ -136,6 +142,7 @@ const COUNTS_OF_VERSIONS: [(&Family, &[(&str, OfVersion)]); 8] = [
             ("connect", |version| &version.connect_failures),
             ("reset", |version| &version.resets),
             ("timeout", |version| &version.timeouts),
+            ("truncated", |version| &version.truncated),
             ("protocol", |version| &version.protocol_failures),
         ],
     ),
@@ -316,7 +323,7 @@ fn counts(
 }
 
 /// What is told of requests: how many by status, and how long they took.
-fn routes(page: &mut Page, config: &Config, versions: &[Told<'_>]) {
+fn durations(page: &mut Page, config: &Config, versions: &[Told<'_>]) {
     counts(page, &c::REQUESTS, &CODES, versions);
     let mut fold = Fold::new(&config.metrics.buckets);
     let mut series = page.family(&c::DURATION);

@@ -27,6 +27,12 @@ impl Control {
         }
     }
 
+    /// Transitions since the start: whose, to which phase, and who brought them about.
+    pub(crate) fn transitions(&self) -> Vec<((String, &'static str, &'static str), u64)> {
+        let rollouts = self.rollouts();
+        rollouts.transitions.iter().map(|(key, count)| (key.clone(), *count)).collect()
+    }
+
     /// One of them.
     pub(crate) fn rollout(&self, name: &str) -> Result<rollout::Rollout, Refused> {
         let rollouts = self.rollouts();

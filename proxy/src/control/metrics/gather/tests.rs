@@ -55,7 +55,7 @@ fn counts_of_all_cores_are_one_sample() {
     let mut page = Page::new(Format::Plain, Filter::default(), &state.config.metrics);
     let told = versions(&state);
     of_versions(&mut page, &told, &Saturation::default());
-    routes(&mut page, &state.config, &told);
+    durations(&mut page, &state.config, &told);
     let text = page.end();
     let canary = "upstream=\"shop\",version=\"v2\",arm=\"canary\"";
     for line in [
@@ -103,7 +103,7 @@ fn what_a_scrape_costs() {
             let mut page = Page::new(Format::Open, Filter::default(), &state.config.metrics);
             let told = versions(&state);
             of_versions(&mut page, &told, &Saturation::default());
-            routes(&mut page, &state.config, &told);
+            durations(&mut page, &state.config, &told);
             endpoints(&mut page, &told);
             let text = page.end();
             let time = begun.elapsed();
