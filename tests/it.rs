@@ -13,6 +13,12 @@ mod it {
     mod pool;
     mod record;
     mod reload;
+    mod rollout;
+    mod rollout_fuse;
+    mod rollout_hooks;
+    mod rollout_kill;
+    mod rollout_orders;
+    mod rollout_users;
     mod routing;
     mod shadow;
     mod shadow_faults;

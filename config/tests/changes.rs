@@ -175,7 +175,7 @@ fn rollouts_kpis_and_shadows_come_and_go_as_a_whole_and_change_hot() {
             "~ rollout.r.steps [\"1% for 10m\", \"5% for 10m\", \"25% for 10m\", \"50% for 10m\", \"100% for 10m\"] → [\"5% for 10m\"]",
             "+ rollout.r.windows [\"sun 01:00-02:00\"]",
             "~ rollout.r.gate.latency.worse_by \"4%\" → \"10%\"",
-            "~ metrics.listen \"127.0.0.1:1\"",
+            "+ metrics.listen \"127.0.0.1:1\"",
         ]
     );
     let changes = diff(&config(&stable), &config(&with));

@@ -1,6 +1,7 @@
 //! The proxy as a process of its own, which can be measured, starved, and looked into.
 
 use std::{
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
@@ -13,6 +14,7 @@ use gnomon::control::{api::Shadow, ctl};
 pub(super) struct Guest {
     child: Child,
     folder: PathBuf,
+    way: Vec<String>,
 }
 
 impl Guest {
@@ -33,19 +35,28 @@ impl Guest {
                      runtime = { cores = 1, pin = false, entries = 256 }\n";
         let config = format!("{doors}{config}").replace("{folder}", &folder.to_string_lossy());
         std::fs::write(&file, config).expect("it can be written");
-        let all: Vec<&str> = way.iter().copied().chain([env!("CARGO_BIN_EXE_guest")]).collect();
-        let (program, rest) = all.split_first().expect("it has one");
-        let child = Command::new(program)
-            .args(rest)
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it is built");
-        let started = Self { child, folder };
-        let socket = started.socket();
-        eventually("it serves", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        let way: Vec<String> = way.iter().map(|&it| it.to_owned()).collect();
+        let started = Self { child: launch(&way, &file), folder, way };
+        started.serves();
         started
+    }
+
+    /// Ends it with SIGKILL: it has no time for anything.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("it is ours");
+    }
+
+    /// Starts it again, in the same folder.
+    pub(super) fn revive(&mut self) {
+        self.child = launch(&self.way, &self.folder.join("gnomon.toml"));
+        self.serves();
+    }
+
+    fn serves(&self) {
+        for socket in [self.socket(), self.folder.join("admin.sock")] {
+            eventually("it serves", || UnixStream::connect(&socket).is_ok());
+        }
     }
 
     /// Where clients connect.
@@ -64,8 +75,13 @@ impl Guest {
 
     /// What a GET of the admin API answers.
     pub(super) fn get(&self, path: &str) -> (u16, String) {
+        self.call("GET", path)
+    }
+
+    /// What the admin API answers to a request without a body.
+    pub(super) fn call(&self, method: &str, path: &str) -> (u16, String) {
         let socket = self.folder.join("admin.sock");
-        let (status, text) = ctl::call(&socket, "GET", path, b"").expect("the API answers");
+        let (status, text) = ctl::call(&socket, method, path, b"").expect("the API answers");
         (status, String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -83,6 +99,20 @@ impl Guest {
         let line = text.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux says so");
         line.split_whitespace().nth(1).and_then(|peak| peak.parse().ok()).expect("a number")
     }
+}
+
+/// A process by way of other programs, each of which runs the rest of its arguments.
+fn launch(way: &[String], file: &Path) -> Child {
+    let guest = env!("CARGO_BIN_EXE_guest").to_owned();
+    let all: Vec<&String> = way.iter().chain([&guest]).collect();
+    let (program, rest) = all.split_first().expect("it has one");
+    Command::new(program)
+        .args(rest)
+        .arg(file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it is built")
 }
 
 impl Drop for Guest {

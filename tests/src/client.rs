@@ -4,7 +4,7 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::{
@@ -12,6 +12,15 @@ use crate::{
     eventually::eventually,
     reading::{Inbox, Reply},
 };
+
+/// Where a proxy listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Over TCP.
+    Tcp(SocketAddr),
+    /// At a path.
+    Unix(PathBuf),
+}
 
 /// A connection to the proxy.
 #[derive(Debug)]
@@ -69,6 +78,27 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("it is not zero");
         Self { stream: Stream::Unix(stream), inbox: Inbox::default() }
+    }
+
+    /// Connects as a client that gives up if nobody listens.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn try_connect(door: &Door) -> io::Result<Self> {
+        let stream = match door {
+            Door::Tcp(address) => {
+                let stream = TcpStream::connect_timeout(address, PATIENCE)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_nodelay(true)?;
+                Stream::Tcp(stream)
+            }
+            Door::Unix(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                Stream::Unix(stream)
+            }
+        };
+        Ok(Self { stream, inbox: Inbox::default() })
     }
 
     /// Our own address.

@@ -91,6 +91,13 @@ pub fn inverse_normal(p: f64) -> f64 {
     halve(-40.0, 0.0, |z| 0.5 * erfc(-z / 2.0_f64.sqrt()) >= p)
 }
 
+/// F17, the other way: the chance that a standard normal value is below `z`.
+#[must_use]
+pub fn normal(z: f64) -> f64 {
+    let beyond = 0.5 * erfc(z.abs() / 2.0_f64.sqrt());
+    if z < 0.0 { beyond } else { 1.0 - beyond }
+}
+
 /// The complement of the error function, for `x >= 0`.
 fn erfc(x: f64) -> f64 {
     let scale = 2.0 / std::f64::consts::PI.sqrt();

@@ -4,17 +4,25 @@
 //! more than it must to find the end of a message, and nothing is shared with the product's codec,
 //! so that a fault of the codec cannot hide itself. Every wait has a bound ([`PATIENCE`]); none has
 //! a fixed length.
+//!
+//! Beside it, [`sim`] draws whole rollouts at random, thousands of them, and counts what the judge
+//! makes of them, and what [`comparators`] do.
 
 pub mod client;
 pub mod comparators;
 pub mod eventually;
 pub mod exposition;
+pub mod fickle;
+pub mod load;
 pub mod origin;
 pub mod reading;
 pub mod running;
+pub mod sim;
 
-pub use client::Client;
+pub use client::{Client, Door};
 pub use eventually::eventually;
+pub use fickle::{Dial, Fickle};
+pub use load::Load;
 pub use origin::{Call, Origin};
 pub use reading::Reply;
 pub use running::{Driver, Running, on_each_driver};

@@ -309,6 +309,16 @@ impl Call {
         Ok(Some(request))
     }
 
+    /// The next whole request, which nobody will ask for: it is not kept. Whether there is one.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn skip_request(&mut self) -> io::Result<bool> {
+        let Some(head) = self.inbox.head(&mut self.stream)? else { return Ok(false) };
+        self.inbox.request_body(&mut self.stream, &head)?;
+        Ok(true)
+    }
+
     /// Waits for more bytes; how many came, 0 at the end.
     ///
     /// # Errors

@@ -128,20 +128,14 @@ impl Trial {
     /// The canary has given a bad answer, in this second. Says whether that has cut it off.
     pub fn spend(&self, second: u32) -> bool {
         let spent = self.evidence.state.spent.fetch_add(1, Relaxed) + 1;
-        if !self.evidence.state.armed.load(Relaxed)
-            || self.fuse.budget == 0
-            || spent < self.fuse.budget.div_ceil(WARY_AT)
-        {
-            return false;
-        }
-        self.look(second)
+        spent >= self.fuse.budget.div_ceil(WARY_AT) && self.look(second)
     }
 
     /// Adds up what all cores have seen within the window, and draws the conclusion. Called again
     /// by control, so that a canary that has recovered is trusted anew.
     pub fn look(&self, second: u32) -> bool {
         let state = &self.evidence.state;
-        if state.cut.load(Relaxed) || !state.armed.load(Relaxed) {
+        if self.fuse.budget == 0 || state.cut.load(Relaxed) || !state.armed.load(Relaxed) {
             return false;
         }
         let (mut canary, mut stable) = (Sum::default(), Sum::default());
@@ -225,6 +219,17 @@ mod tests {
             answer(&trial, 0, 3, Arm::Stable, false);
             answer(&trial, 0, 3, Arm::Canary, true);
         }
+        assert_eq!((trial.admit(), trial.evidence.state.blown()), (Admission::Admitted, None));
+    }
+
+    #[test]
+    fn without_a_budget_it_never_blows() {
+        let trial = Trial { fuse: Fuse { budget: 0, window: 10, factor: 4 }, ..trial() };
+        for _ in 0..100 {
+            answer(&trial, 0, 3, Arm::Stable, false);
+            answer(&trial, 0, 3, Arm::Canary, true);
+        }
+        assert!(!trial.look(3));
         assert_eq!((trial.admit(), trial.evidence.state.blown()), (Admission::Admitted, None));
     }
 
