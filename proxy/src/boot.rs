@@ -17,7 +17,7 @@ use std::{
 
 use gnomon_config::{
     Loaded, Problems,
-    model::{Bind, Cores, Name, Runtime},
+    model::{Bind, Cores, Listener, Name, Runtime},
 };
 use gnomon_shadow::{counts::Account, lanes, run::Desk};
 use gnomon_sys::{affinity, entropy, limits};
@@ -167,7 +167,7 @@ fn prepare(load: &Load) -> Result<Prepared, Refused> {
     reload::check_sinks(&config)?;
     let mut files = Files(Vec::new());
     let mut last_id = 0;
-    let bound = listeners::bind_all(&config.listeners, &[], places.count(), &mut last_id)?;
+    let bound = bind(&config.listeners, places.count(), &mut last_id)?;
     files.0.extend(bound.iter().filter_map(|bound| match &bound.bind {
         Bind::Unix(path) => Some(path.clone()),
         Bind::Tcp(_) => None,
@@ -178,6 +178,22 @@ fn prepare(load: &Load) -> Result<Prepared, Refused> {
     let answers = runtime.block_on(resolve::look_up(resolve::targets(&config)));
     let state = State::new(config, places.count(), bound, last_id, answers)?;
     Ok(Prepared { state, places, doors, runtime, open_files, files })
+}
+
+/// Binds all listeners. A ring gives its sockets back a moment after its process was killed: who is
+/// started again at once finds them still in use.
+fn bind(
+    wanted: &[Listener],
+    cores: usize,
+    last_id: &mut u64,
+) -> Result<Vec<listeners::Bound>, Refused> {
+    for _ in 0..BIND_TRIES {
+        if let Ok(bound) = listeners::bind_all(wanted, &[], cores, last_id) {
+            return Ok(bound);
+        }
+        thread::park_timeout(BIND_PAUSE);
+    }
+    listeners::bind_all(wanted, &[], cores, last_id)
 }
 
 /// Socket files, removed again unless the start comes to a good end.
@@ -554,6 +570,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE_TO_END: Duration = Duration::from_secs(5);
 /// Between two looks whether it has.
 const LOOK: Duration = Duration::from_millis(5);
+/// Tries to bind before the last one, and what lies between two: a second in all.
+const BIND_TRIES: u32 = 20;
+const BIND_PAUSE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests;

@@ -37,7 +37,7 @@ impl Guest {
         std::fs::write(&file, config).expect("it can be written");
         let way: Vec<String> = way.iter().map(|&it| it.to_owned()).collect();
         let started = Self { child: launch(&way, &file), folder, way };
-        started.serves();
+        eventually("it serves", || started.is_ready());
         started
     }
 
@@ -50,13 +50,19 @@ impl Guest {
     /// Starts it again, in the same folder.
     pub(super) fn revive(&mut self) {
         self.child = launch(&self.way, &self.folder.join("gnomon.toml"));
-        self.serves();
+        eventually("it serves again", || {
+            let ended = self.child.try_wait().expect("it is ours");
+            assert_eq!(ended, None, "it does not start");
+            self.is_ready()
+        });
     }
 
-    fn serves(&self) {
-        for socket in [self.socket(), self.folder.join("admin.sock")] {
-            eventually("it serves", || UnixStream::connect(&socket).is_ok());
-        }
+    fn is_ready(&self) -> bool {
+        let socket = self.folder.join("admin.sock");
+        let answer = UnixStream::connect(&socket)
+            .is_ok()
+            .then(|| ctl::call(&socket, "GET", "/v1/status", b""));
+        matches!(answer, Some(Ok((200, _))))
     }
 
     /// Where clients connect.

@@ -95,7 +95,7 @@ fn nobody_meets_a_canary_that_fails_its_tests() {
     on_each_driver(|driver| {
         let more = format!(
             "{UNASKED}[rollout.shop.test.home]\npath = \"/checkout?dry=1\"\ncontains = \"v2\"\n\
-             [rollout.shop.test.other]\nstatus = [\"200\"]\n"
+             [rollout.shop.test.other]\npath = \"/\"\nstatus = [\"200\"]\n"
         );
         let shop = Shop::open(driver, AT_ONCE, &more);
         shop.canary.dial.fail(1000);

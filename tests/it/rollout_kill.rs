@@ -54,9 +54,13 @@ impl Shop {
         });
     }
 
-    fn die_and_come_back(&mut self) {
+    /// Killed and started again; where it is then, once it has looked around.
+    #[track_caller]
+    fn die_and_come_back(&mut self) -> Rollout {
         self.guest.kill();
         self.guest.revive();
+        eventually("it has looked around", || self.now().report.is_object());
+        self.now()
     }
 }
 
@@ -74,15 +78,13 @@ fn nothing_is_lost_at_any_transition() {
     for (step, phase) in [1, 2, 3, 3].into_iter().zip(ends) {
         shop.enters(step, phase);
         // Seen, but it may not be on the disk: it comes back here, or one step before.
-        shop.die_and_come_back();
-        let now = shop.now();
+        let now = shop.die_and_come_back();
         assert!((step - 1..=step).contains(&now.state.step), "{step}: {:?}", now.state);
         assert!(now.in_force <= weights[now.state.step], "{now:?}");
         shop.enters(step, phase);
         eventually("it is on the disk", || shop.now().saved);
         let before = shop.record();
-        shop.die_and_come_back();
-        let now = shop.now();
+        let now = shop.die_and_come_back();
         assert!(now.state.step == step && now.in_force <= weights[step], "{now:?}");
         let after = shop.record();
         assert_eq!(after[..before.len()], before);
@@ -91,7 +93,8 @@ fn nothing_is_lost_at_any_transition() {
     }
     eventually("all are the canary's", || shop.now().in_force == 100.0);
     let record = shop.record();
-    assert!(judged(&record[3].report) >= 50, "{:?}", record[3]);
+    let raised = record.iter().find(|record| record.event.step == 2).expect("it has come to 100 %");
+    assert!(judged(&raised.report) >= 50, "{raised:?}");
     assert_eq!(
         way(&record),
         [
@@ -115,8 +118,7 @@ fn in_the_middle_of_a_step_it_goes_on_where_it_was() {
     eventually("the step is under way", || shop.now().requests.canary >= 20);
     shop.order("pause");
     let before = (shop.now().state.step, shop.record());
-    shop.die_and_come_back();
-    let now = shop.now();
+    let now = shop.die_and_come_back();
     assert_eq!((now.state.step, now.state.phase), (before.0, Phase::Paused));
     assert!(now.in_force <= 10.0 && judged(&now.report) > 0, "{now:?}");
     assert_eq!(shop.record(), before.1);

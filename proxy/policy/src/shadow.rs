@@ -130,6 +130,7 @@ impl ShadowTable {
         request: Request<'_>,
         client: IpAddr,
         luck: &mut Luck,
+        sample: impl Fn(usize) -> Share,
     ) -> Considered {
         let mut considered = Considered::default();
         // A connection that becomes something else is no exchange that could be repeated.
@@ -143,9 +144,10 @@ impl ShadowTable {
             }
             let target = Targets::only(index);
             considered.eligible = considered.eligible | target;
-            match compiled.draw(shadow, request, client, luck) {
+            let sample = sample(index);
+            match compiled.draw(shadow, sample, request, client, luck) {
                 None => considered.unkeyed = considered.unkeyed | target,
-                Some(place) if place < shadow.sample.0 => {
+                Some(place) if place < sample.0 => {
                     considered.sampled = considered.sampled | target;
                 }
                 Some(_) => {}
@@ -182,13 +184,14 @@ impl Compiled {
     fn draw(
         &self,
         shadow: &Shadow,
+        sample: Share,
         request: Request<'_>,
         client: IpAddr,
         luck: &mut Luck,
     ) -> Option<u32> {
         let Some(key) = &shadow.by else {
             // All or nothing needs no coin.
-            let is_certain = shadow.sample == Share::WHOLE;
+            let is_certain = sample == Share::WHOLE;
             return Some(if is_certain { 0 } else { position(luck.draw()) });
         };
         let mut buffer = [0; 16];

@@ -183,7 +183,8 @@ impl Table {
         self.shadows.of(plan)
     }
 
-    /// Which shadows get a copy of a request that goes where `plan` says.
+    /// Which shadows get a copy of a request that goes where `plan` says. `sample` says how much
+    /// each copies now, which need not be what the configuration says.
     #[must_use]
     pub fn consider(
         &self,
@@ -191,8 +192,9 @@ impl Table {
         request: Request<'_>,
         client: IpAddr,
         luck: &mut Luck,
+        sample: impl Fn(usize) -> Share,
     ) -> Considered {
-        self.shadows.consider(&self.config.shadows, plan, request, client, luck)
+        self.shadows.consider(&self.config.shadows, plan, request, client, luck, sample)
     }
 
     /// What the configuration changes of a copy's head: by the route, by the version it goes to,

@@ -134,7 +134,7 @@ pub(crate) enum Command {
     },
     /// Version, and what this machine offers
     Version,
-    /// A canary with users, origins and all, on this machine alone: nothing to configure
+    /// A rollout with users, origins and all, on this machine alone: nothing to configure
     Demo(DemoArguments),
 }
 
@@ -221,21 +221,30 @@ pub(crate) struct ConfigArguments {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DemoArguments {
-    /// End after so long [default: at Ctrl-C]
+    /// A v2 that is slow and fails at the checkout: the judge has to find out, and roll it back
+    #[arg(long, group = "story")]
+    pub(crate) bad: bool,
+    /// A v2 that breaks altogether at 25 %: the fuse has to cut it off within a second
+    #[arg(long, group = "story")]
+    pub(crate) broken: bool,
+    /// No rollout: two weights, users who stay where they are, and a shadow that finds differences
+    #[arg(long, group = "story")]
+    pub(crate) split: bool,
+    /// End after so long [default: with the rollout; with --split at Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) seconds: Option<u32>,
     /// What the users' behaviour is drawn from; whom the proxy sends where is its own draw
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Requests a second, about
-    #[arg(long, value_name = "R", default_value_t = 800, value_parser = clap::value_parser!(u32).range(10..=5000))]
-    pub(crate) rate: u32,
+    /// Requests a second, about [default: 1500; with --split 800]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(10..=5000))]
+    pub(crate) rate: Option<u32>,
     /// How many users there are
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(20..=5000))]
     pub(crate) users: u32,
-    /// Share of the canary at first
-    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=75))]
-    pub(crate) canary: u8,
+    /// With --split: share of the canary at first [default: 10]
+    #[arg(long, value_name = "PERCENT", requires = "split", value_parser = clap::value_parser!(u8).range(1..=75))]
+    pub(crate) canary: Option<u8>,
     /// How the proxy asks the kernel for IO
     #[arg(long, value_enum, default_value_t = DriverChoice::Auto)]
     pub(crate) driver: DriverChoice,

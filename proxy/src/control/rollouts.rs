@@ -337,6 +337,10 @@ impl Control {
             changed |= entry.follow(keeper, &mut state);
             let share = entry.controller.shadow(&entry.plan);
             let ends = (entry.plan.upstream, entry.plan.from, entry.plan.to);
+            if let Some(facts) = &mut entry.facts {
+                // Whoever has just been obeyed sees it at once.
+                facts.in_force = state.share(ends.0, ends.2);
+            }
             changed |= state.sample_shadow(ends, share);
             state.trials.arm(&entry.plan.name, entry.controller.is_armed(&entry.plan));
         }

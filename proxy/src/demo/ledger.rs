@@ -5,6 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::{CANARY, STABLE};
+use crate::clock::Moment;
 
 /// What became of one request.
 #[derive(Clone, Debug)]
@@ -13,6 +14,14 @@ pub(super) enum Outcome {
     Replied { version: usize, is_error: bool },
     /// No version replied: the proxy answered by itself, or broke the connection.
     Failed(String),
+}
+
+/// When a request was, and how long it took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
+    pub(super) epoch: Epoch,
+    pub(super) begun: Moment,
+    pub(super) took: Duration,
 }
 
 /// When something was, in terms of the change of weight.
@@ -42,6 +51,26 @@ pub(super) struct Ledger {
     pub(super) failed: u64,
     /// What happened to the first of them.
     pub(super) first_failure: Option<String>,
+    /// What the canary's errors did.
+    pub(super) harm: Harm,
+    /// Since when nobody should meet the canary.
+    pub(super) home: Option<Moment>,
+    /// Requests that were begun later and met it.
+    pub(super) strays: u64,
+    /// Replies that showed a user what is not for users.
+    pub(super) leaks: u64,
+}
+
+/// Errors of the canary that users met, since the start or since it broke.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Harm {
+    /// When it broke, if it has.
+    pub(super) broke: Option<Moment>,
+    pub(super) errors: u64,
+    /// Users who met at least one.
+    pub(super) users: u64,
+    /// When the last one had come.
+    pub(super) last: Option<Moment>,
 }
 
 /// One user, as far as known.
@@ -50,6 +79,8 @@ struct User {
     version: Option<usize>,
     /// When the last request was begun.
     begun: Epoch,
+    /// Whether an error of the canary was among its replies.
+    hurt: bool,
 }
 
 /// What was seen of one version.
@@ -85,11 +116,22 @@ impl Ledger {
             flipped: 0,
             failed: 0,
             first_failure: None,
+            harm: Harm::default(),
+            home: None,
+            strays: 0,
+            leaks: 0,
         }
     }
 
-    /// Notes what became of a request of `user`, begun in `begun`, after `took`.
-    pub(super) fn note(&mut self, user: usize, begun: Epoch, took: Duration, outcome: Outcome) {
+    /// The canary breaks now: what it does from here on is counted apart.
+    pub(super) fn break_canary(&mut self, now: Moment) {
+        self.harm = Harm { broke: Some(now), ..Harm::default() };
+        self.users.iter_mut().for_each(|user| user.hurt = false);
+    }
+
+    /// Notes what became of a request of `user`.
+    pub(super) fn note(&mut self, user: usize, ask: Ask, outcome: Outcome) {
+        let Ask { epoch, begun, took } = ask;
         match outcome {
             Outcome::Failed(why) => {
                 self.failed += 1;
@@ -101,7 +143,16 @@ impl Ledger {
                 seen.errors += u64::from(is_error);
                 let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 seen.latency.saturating_record(micros.max(1));
-                self.place(user, begun, version);
+                if version == CANARY {
+                    self.strays += u64::from(self.home.is_some_and(|home| begun >= home));
+                    if is_error {
+                        self.harm.errors += 1;
+                        self.harm.users += u64::from(!self.users[user].hurt);
+                        self.harm.last = Some(begun + took);
+                        self.users[user].hurt = true;
+                    }
+                }
+                self.place(user, epoch, version);
             }
         }
     }
@@ -110,7 +161,8 @@ impl Ledger {
     fn place(&mut self, user: usize, begun: Epoch, version: usize) {
         let now = self.epoch;
         let known = &mut self.users[user];
-        let before = std::mem::replace(known, User { version: Some(version), begun });
+        let new = User { version: Some(version), begun, hurt: known.hurt };
+        let before = std::mem::replace(known, new);
         let Some(old) = before.version.filter(|old| *old != version) else { return };
         let may_move = before.begun < Epoch::After && now > Epoch::Before;
         if (old, version) == (STABLE, CANARY) && may_move {
@@ -147,10 +199,30 @@ const MICROS_MAX: u64 = 60_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
-    fn reply(ledger: &mut Ledger, begun: Epoch, version: usize) {
-        let outcome = Outcome::Replied { version, is_error: false };
-        ledger.note(0, begun, Duration::from_millis(1), outcome);
+    fn reply(ledger: &mut Ledger, epoch: Epoch, version: usize) {
+        let ask = Ask { epoch, begun: clock::now(), took: Duration::from_millis(1) };
+        ledger.note(0, ask, Outcome::Replied { version, is_error: false });
+    }
+
+    #[test]
+    fn what_a_broken_canary_does_is_counted_by_request_and_by_user() {
+        let mut ledger = Ledger::new(2);
+        let fail = |ledger: &mut Ledger, user, begun| {
+            let ask = Ask { epoch: Epoch::Before, begun, took: Duration::ZERO };
+            ledger.note(user, ask, Outcome::Replied { version: CANARY, is_error: true });
+        };
+        let begun = clock::now();
+        fail(&mut ledger, 0, begun);
+        ledger.break_canary(begun);
+        for user in [0, 0, 1] {
+            fail(&mut ledger, user, begun);
+        }
+        assert_eq!((ledger.harm.errors, ledger.harm.users, ledger.strays), (3, 2, 0));
+        ledger.home = Some(begun);
+        fail(&mut ledger, 0, begun);
+        assert_eq!((ledger.strays, ledger.seen[CANARY].errors), (1, 5));
     }
 
     #[test]

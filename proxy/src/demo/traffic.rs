@@ -3,7 +3,10 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -27,11 +30,11 @@ use tokio::{
 };
 
 use super::{
-    HOST_NAME, VERSION_FIELD, chance,
-    ledger::{Ledger, Outcome},
-    origins::{self, MANNERS},
+    HOST_NAME, ORDER_FIELD, VERSION_FIELD, chance,
+    ledger::{Ask, Ledger, Outcome},
+    origins::{self, ALIKE, Manner, VERSIONS},
 };
-use crate::clock;
+use crate::{cli::DemoArguments, clock};
 
 /// How much there is to be.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +43,18 @@ pub(super) struct Amount {
     /// Requests a second, of all users together.
     pub(super) rate: u32,
     pub(super) seed: u64,
+    /// How the two versions behave.
+    pub(super) manners: [Manner; 2],
+    /// Share of the requests that are a checkout, which is a POST; the others are GETs.
+    pub(super) checkouts: f64,
+}
+
+impl Amount {
+    /// As the arguments say.
+    pub(super) fn of(arguments: &DemoArguments, rate: u32) -> Self {
+        let users = usize::try_from(arguments.users).unwrap_or(usize::MAX);
+        Self { users, rate, seed: arguments.seed, manners: ALIKE, checkouts: CHECKOUTS }
+    }
 }
 
 /// What the users are doing.
@@ -62,6 +77,8 @@ pub(super) struct Traffic {
     /// One for each Ctrl-C or SIGTERM.
     pub(super) interrupts: Receiver<()>,
     ledger: Arc<Mutex<Ledger>>,
+    /// Whether the canary has nothing but errors.
+    broken: Arc<AtomicBool>,
     stage: watch::Sender<Stage>,
     /// Closed once no user asks any more.
     ended: Receiver<()>,
@@ -79,14 +96,16 @@ impl Traffic {
         let (interrupt, interrupts) = unbounded();
         let (end, ended) = bounded(0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let crowd = Crowd { amount, ledger: ledger.clone(), stages };
+        let broken = Arc::<AtomicBool>::default();
+        let crowd = Crowd { amount, ledger: ledger.clone(), broken: broken.clone(), stages };
         let thread = thread::Builder::new().name("gnomon-demo".to_owned()).spawn(move || {
             let body = crowd.run(listeners, interrupt, end);
             if let Err(error) = runtime.block_on(body) {
                 tracing::error!(%error, "the demo's origins and users cannot be started");
             }
         })?;
-        Ok(Self { origins, interrupts, ledger, stage, ended, thread: Some(thread) })
+        let thread = Some(thread);
+        Ok(Self { origins, interrupts, ledger, broken, stage, ended, thread })
     }
 
     /// Has the users ask the proxy at `address`.
@@ -106,6 +125,12 @@ impl Traffic {
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Has the canary fail all that it is asked from now on.
+    pub(super) fn break_canary(&self) {
+        self.ledger().break_canary(clock::now());
+        self.broken.store(true, Relaxed);
+    }
 }
 
 impl Drop for Traffic {
@@ -122,6 +147,7 @@ impl Drop for Traffic {
 struct Crowd {
     amount: Amount,
     ledger: Arc<Mutex<Ledger>>,
+    broken: Arc<AtomicBool>,
     stages: watch::Receiver<Stage>,
 }
 
@@ -144,7 +170,7 @@ impl Crowd {
             listening.push(tokio::net::TcpListener::from_std(listener)?);
         }
         let Ok(listening) = <[_; 2]>::try_from(listening) else { return Ok(()) };
-        origins::serve(listening, self.amount.seed);
+        origins::serve(listening, self.amount.manners, &self.broken, self.amount.seed);
 
         // The other end lives as long as there is anything to wait for.
         let _ = self.stages.wait_for(|stage| *stage != Stage::Waiting).await;
@@ -166,11 +192,12 @@ impl Crowd {
     }
 
     fn user(&self, number: usize, proxy: SocketAddr) -> User {
-        let Amount { users, rate, seed } = self.amount;
+        let Amount { users, rate, seed, checkouts, .. } = self.amount;
         let share = u32::try_from(users).unwrap_or(u32::MAX);
         User {
             number,
             proxy,
+            checkouts,
             cookie: None,
             connection: None,
             luck: Luck::seeded(seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
@@ -185,6 +212,7 @@ impl Crowd {
 struct User {
     number: usize,
     proxy: SocketAddr,
+    checkouts: f64,
     cookie: Option<String>,
     connection: Option<SendRequest<Empty<Bytes>>>,
     luck: Luck,
@@ -213,7 +241,8 @@ impl User {
             if matches!(outcome, Outcome::Failed(_)) {
                 self.connection = None;
             }
-            self.ledger().note(self.number, epoch, begun.elapsed(), outcome);
+            let ask = Ask { epoch, begun, took: begun.elapsed() };
+            self.ledger().note(self.number, ask, outcome);
         }
     }
 
@@ -229,7 +258,9 @@ impl User {
     }
 
     async fn try_ask(&mut self) -> Result<Outcome, String> {
-        let mut request = Request::get("/").header(HOST, HOST_NAME);
+        let is_checkout = chance(&mut self.luck) < self.checkouts;
+        let request = if is_checkout { Request::post("/checkout") } else { Request::get("/") };
+        let mut request = request.header(HOST, HOST_NAME);
         if let Some(cookie) = &self.cookie {
             request = request.header(COOKIE, cookie);
         }
@@ -244,7 +275,10 @@ impl User {
             self.cookie = Some(pair.to_owned());
         }
         let version = head.headers.get(VERSION_FIELD).and_then(|name| name.to_str().ok());
-        let version = MANNERS.iter().position(|manner| Some(manner.name) == version);
+        let version = VERSIONS.iter().position(|name| Some(*name) == version);
+        if head.headers.contains_key(ORDER_FIELD) {
+            self.ledger().leaks += 1;
+        }
         Ok(match version {
             Some(version) => Outcome::Replied { version, is_error: head.status.as_u16() >= 500 },
             None => Outcome::Failed(format!("the proxy answered by itself: {}", head.status)),
@@ -271,3 +305,5 @@ impl User {
 
 /// What a person would wait for a page.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// One request in five.
+pub(super) const CHECKOUTS: f64 = 0.2;

@@ -297,7 +297,7 @@ mod tests {
     fn without_stable_traffic_what_is_usual_counts() {
         let trial = trial();
         trial.evidence.state.set_usual(0.02);
-        let bad = |number: u64| number % 20 == 0;
+        let bad = |number: u64| number.is_multiple_of(20);
         assert!((0..1000).all(|number| !answer(&trial, 0, 3, Arm::Canary, bad(number))));
         assert!((0..1000).any(|_| answer(&trial, 0, 4, Arm::Canary, true)));
     }

@@ -153,8 +153,9 @@ impl CoreEvidence {
 
     /// Adds what this core has seen under `epoch` since `second`.
     pub(super) fn add_recent(&self, epoch: u32, since: u32, canary: &mut Sum, stable: &mut Sum) {
-        let newest = self.current.read() as usize;
-        let backwards = (0..SLOTS).map(|back| &self.slots[(newest + SLOTS - back) % SLOTS]);
+        let newest = self.current.read();
+        let place = |back: u32| ((newest + SLOTS - back) % SLOTS) as usize;
+        let backwards = (0..SLOTS).map(|back| &self.slots[place(back)]);
         for slot in backwards {
             let key = slot.key.read();
             if key == 0 || key >> 32 != u64::from(epoch) || key & 0xffff_ffff < u64::from(since) {
@@ -176,7 +177,7 @@ impl CoreEvidence {
 
     #[cold]
     fn turn(&self, current: u32, key: u64) -> u32 {
-        let next = (current + 1) % SLOTS as u32;
+        let next = (current + 1) % SLOTS;
         let slot = &self.slots[next as usize];
         // Before its counts are: who reads in between finds nobody's slot.
         slot.key.set(0);
@@ -320,7 +321,7 @@ impl Default for Slot {
 
 /// Slots of a core: a minute for the slowest requests, as much again for splits that change. With
 /// 4 KiB each, half a mebibyte for each core and trial.
-const SLOTS: usize = 128;
+const SLOTS: u32 = 128;
 
 const _: () = assert!(Class::Unfinished as usize == CLASSES - 1);
 
@@ -390,7 +391,7 @@ mod tests {
     fn who_comes_after_the_ring_went_round_is_told_apart() {
         let core = CoreEvidence::default();
         let ticket = core.assign(1, 1, Arm::Canary);
-        for second in 2..=u32::try_from(SLOTS).unwrap() + 1 {
+        for second in 2..=SLOTS + 1 {
             core.assign(second, 1, Arm::Stable);
         }
         core.resolve(ticket, &WELL);

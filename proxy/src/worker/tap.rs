@@ -323,7 +323,9 @@ fn sample(
     client: IpAddr,
 ) -> Targets {
     let table = &terms.terms.table;
-    let considered = table.consider(plan, request, client, &mut worker.luck.borrow_mut());
+    // A step of a rollout may have it copy more than the file says.
+    let sample = |index: usize| terms.terms.shadows[index].shadow.sample;
+    let considered = table.consider(plan, request, client, &mut worker.luck.borrow_mut(), sample);
     let taps = |index: usize| &terms.terms.shadows[index].counts.taps[worker.index];
     considered.eligible.indices().for_each(|index| taps(index).eligible.add(1));
     considered.sampled.indices().for_each(|index| taps(index).sampled.add(1));

@@ -88,7 +88,7 @@ impl Spoken {
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<f64> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-        let rank = (share * self.runs as f64 + 1e-9).ceil().max(1.0) as usize;
+        let rank = (share * self.runs as f64 - 1e-9).ceil().max(1.0) as usize;
         self.times.get(rank - 1).copied()
     }
 

@@ -52,7 +52,7 @@ const SEEN: u64 = 60;
 #[must_use]
 pub fn run(crowd: Crowd, count: Count, seed: u64) -> Option<f64> {
     let mut draws = Draws::seeded(seed);
-    let mut users = Users::new(crowd, &mut draws);
+    let users = Users::new(crowd, &mut draws);
     if count == Count::StickyUsers {
         return users.by_user(&mut draws);
     }
@@ -125,7 +125,7 @@ impl Users {
     }
 
     /// Users of a step by the tick in which they were first seen; known [`SEEN`] seconds later.
-    fn by_user(&mut self, draws: &mut Draws) -> Option<f64> {
+    fn by_user(&self, draws: &mut Draws) -> Option<f64> {
         let past = self.step(draws, 0, 0.0, 0.0);
         let mut before = Counts::default();
         past.iter().for_each(|tick| before.add(tick.stable));

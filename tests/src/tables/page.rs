@@ -91,8 +91,9 @@ fn found(page: &mut String, all: &[Found], kind: &str, has_errors: bool) {
     for rule in names(all) {
         let cells = RATES.map(|rate| get(all, rule, kind, rate).map_or_else(String::new, when));
         let errors = RATES.map(|rate| get(all, rule, kind, rate).and_then(|it| it.errors));
-        let show =
-            |errors: Option<u64>| errors.map_or("–".to_owned(), |errors| errors.to_string());
+        let show = |errors: Option<u64>| {
+            errors.map_or_else(|| "–".to_owned(), |errors| errors.to_string())
+        };
         let errors = has_errors.then(|| errors.map(show).join(" / "));
         line(page, std::iter::once(shown(rule)).chain(cells).chain(errors));
     }

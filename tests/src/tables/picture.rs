@@ -180,6 +180,10 @@ fn free((x, y): (f64, f64), label: &str, left: f64, taken: &mut Vec<Area>) -> (f
     let width = label.chars().count() as f64 * 6.3 + 2.0;
     let at = |dx: f64, dy: f64| Area { x: x + dx, y: y + dy - 9.0, width, height: 12.0 };
     let mut places = Vec::new();
+    if label == OWN {
+        // Beside its dot are others of those at the bottom.
+        places.extend((0..5).map(|step| at(-0.5 * width, -11.0 - 13.0 * f64::from(step))));
+    }
     for step in 0..14 {
         let down = f64::from(step) * 6.0;
         for dy in [4.0 - down, 4.0 + down] {

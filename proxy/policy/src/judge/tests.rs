@@ -18,7 +18,7 @@ fn gate() -> Gate {
         min_requests: 100,
         confidence: Share(99_000),
         warmup: Duration::from_secs(10),
-        horizon: std::time::Duration::from_secs(60),
+        horizon: Duration::from_secs(60),
         timing: Timing::Total,
         error_rate: rate,
         timeout_rate: rate,

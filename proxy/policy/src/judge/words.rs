@@ -273,7 +273,9 @@ fn times(ratio: f64) -> String {
     format!("{}×", plain(ratio))
 }
 
-fn odds(e: f64) -> String {
+/// Evidence as odds: 1 250 : 1.
+#[must_use]
+pub fn odds(e: f64) -> String {
     if e > 1e6 {
         return "more than 1 000 000 : 1".to_owned();
     }

@@ -1,7 +1,7 @@
 //! What has to be so before a weight is raised, in the order in which it is asked.
 //!
 //! 1. the canary has an endpoint, is not too full, and its copies are not answered differently
-//! 2. the judge has no doubt
+//! 2. the judge has no doubt, where both versions have users
 //! 3. the step's hold has passed, both versions have traffic, and `min_requests` each
 //! 4. the judge has proof against "worse than the next step allows"; a step of shadows, compared
 //!    copies; at 100 % there is nobody left to compare with
@@ -142,7 +142,8 @@ fn evidence(
     }
     let is_shadow = matches!(step.to, Stage::Shadow(_));
     let is_whole = weight_of(step.to) == Share::WHOLE;
-    if let (Outcome::Doubt(why), false) = (&facts.outcome, is_shadow) {
+    // Nothing could end a doubt about copies, or where stable has no requests to compare with.
+    if let (Outcome::Doubt(why), false) = (&facts.outcome, is_shadow || is_whole) {
         return Err(Next::Hold(Block::Doubt, why.clone()));
     }
     let hold = step.hold.as_secs();

@@ -149,6 +149,17 @@ fn a_good_canary_goes_to_100_percent_and_is_watched() {
 }
 
 #[test]
+fn a_doubt_that_nothing_could_end_does_not_hold() {
+    let mut run = Run::started(three());
+    run.tick();
+    run.pass(24);
+    assert_eq!((run.percent(), run.phase()), (100, Phase::Running));
+    run.facts.outcome = Outcome::Doubt("both degraded, when stable was last seen".to_owned());
+    run.pass(12);
+    assert_eq!(run.phase(), Phase::Promoted);
+}
+
+#[test]
 fn the_first_step_needs_no_evidence_and_a_hold_needs_its_time() {
     let mut run = Run::started(three());
     run.facts.outcome = Outcome::Open("nothing yet".to_owned());

@@ -28,7 +28,21 @@ fn bench(shadows: &str) -> Bench {
 
 fn consider(bench: &mut Bench, request: &str) -> Considered {
     let Decision::Forward(plan) = bench.decide(request) else { panic!("{request}") };
-    bench.table.consider(&plan, Parsed::new(request).request(), CLIENT, &mut bench.luck)
+    let config = bench.table.config().clone();
+    let sample = |index: usize| config.shadows[index].sample;
+    bench.table.consider(&plan, Parsed::new(request).request(), CLIENT, &mut bench.luck, sample)
+}
+
+#[test]
+fn what_is_copied_now_need_not_be_what_the_configuration_says() {
+    let mut bench = bench(r#"shadow.idle = { from = "shop@v1", to = "shop@v2", sample = "0%" }"#);
+    let request = "GET http://h/";
+    assert_eq!(consider(&mut bench, request).sampled, Targets::NONE);
+    let Decision::Forward(plan) = bench.decide(request) else { panic!("{request}") };
+    let parsed = Parsed::new(request);
+    let luck = &mut bench.luck;
+    let now = bench.table.consider(&plan, parsed.request(), CLIENT, luck, |_| Share::WHOLE);
+    assert_eq!(now.sampled, Targets::only(0));
 }
 
 #[test]

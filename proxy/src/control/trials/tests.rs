@@ -18,7 +18,8 @@ const BAD: Outcome = Outcome { class: Some(Class::Status5xx), time: None, ..WELL
 
 /// A user at a position of the line, with lower bits that keep it in any sample.
 fn user(at: u32) -> u64 {
-    let unit = ((u128::from(at) << 64) / 100_000 + (1 << 40)) as u64 & !0xffff;
+    let middle = (u128::from(at) << 64) / 100_000 + (1 << 40);
+    let unit = u64::try_from(middle).unwrap() & !0xffff;
     assert_eq!(position(unit), at);
     unit
 }
@@ -62,6 +63,16 @@ fn who_had_the_canary_before_does_not_count_again() {
     units.begin(3, (0, 1_000), (1_000, 100_000), units.reach());
     units.see(&sighting(user(100), 1000, 3, Arm::Canary, WELL));
     assert!(units.release(2000).is_empty());
+}
+
+#[test]
+fn users_count_where_the_canary_has_everybody() {
+    let mut units = Units::new(60);
+    units.begin(1, (0, 60_000), (60_000, 100_000), 0);
+    units.begin(2, (0, 100_000), (0, 0), units.reach());
+    units.see(&sighting(user(80_000), 10, 2, Arm::Canary, WELL));
+    let cohorts = units.release(1000);
+    assert_eq!((cohorts[0].canary.assigned, cohorts[0].weight), (1, 1.0));
 }
 
 #[test]

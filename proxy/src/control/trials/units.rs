@@ -192,9 +192,7 @@ impl Users {
             }
         }
         self.next = end;
-        if self.weight < 1.0 {
-            cohorts.extend(by_second.into_values());
-        }
+        cohorts.extend(by_second.into_values());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{CANARY, screen::View, shadowing::Seen};
+use super::{super::CANARY, screen::View, shadowing::Seen};
 use crate::cli::{Paint, percent, ratio, shown};
 
 /// Who was where under one weight.

@@ -1,10 +1,13 @@
 //! What the demo shows: an introduction, a table every second, a verdict.
 
-use std::{cell::Cell, net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use serde_json::json;
 
-use super::{CANARY, HOST_NAME, STABLE, ledger::Ledger, origins::MANNERS, verdict::Verdict};
+use super::{
+    super::{CANARY, HOST_NAME, STABLE, ledger::Ledger, origins::CHANGED, pane::Pane},
+    verdict::Verdict,
+};
 use crate::{
     cli::{Console, DemoArguments, Failure, Paint, drivers, percent, ratio, shown},
     control::api::{Done, Status, VersionStatus},
@@ -164,16 +167,11 @@ impl View {
 }
 
 /// Where it is shown.
-pub(super) struct Screen {
-    console: Console,
-    json: bool,
-    /// Lines of the table that the next one takes the place of.
-    height: Cell<usize>,
-}
+pub(super) struct Screen(Pane);
 
 impl Screen {
     pub(super) fn new(console: Console, json: bool) -> Self {
-        Self { console, json, height: Cell::new(0) }
+        Self(Pane::new(console, json))
     }
 
     /// What there is to be seen, and how to touch it.
@@ -185,26 +183,26 @@ impl Screen {
         socket: &Path,
         status: &Status,
     ) -> Result<(), Failure> {
-        if self.json {
+        if self.0.json {
             return Ok(());
         }
-        let paint = self.console.paint();
+        let paint = self.0.console.paint();
         let config: String = config.lines().map(|line| format!("  {line}\n")).collect();
-        let [v1, v2] = MANNERS;
+        let [v1, v2] = CHANGED;
         let cores = status.cores.len();
         let driver = drivers(&status.cores);
-        self.console.data(format_args!(
+        self.0.console.data(format_args!(
             "{}: a canary and a shadow on this machine alone, with two origins, a proxy and {} users\n\n{}\n\
              v1 works {}–{} ms on a request; v2 {}–{} ms, and {} of its replies are 500.\n\
              proxy {address} · {cores} core{} · {driver}\n{}\n\n",
-            paint.bold("gnomon demo"),
+            paint.bold("gnomon demo --split"),
             arguments.users,
             paint.blue(&config),
-            v1.least.as_millis(),
-            v1.most.as_millis(),
-            v2.least.as_millis(),
-            v2.most.as_millis(),
-            percent(v2.errors * 100.0),
+            v1.page.least.as_millis(),
+            v1.page.most.as_millis(),
+            v2.page.least.as_millis(),
+            v2.page.most.as_millis(),
+            percent(v2.page.errors * 100.0),
             if cores == 1 { "" } else { "s" },
             paint.dim(&format!(
                 "look from elsewhere: curl -i -H 'host: {HOST_NAME}' {address}\n\
@@ -215,24 +213,16 @@ impl Screen {
     }
 
     pub(super) fn draw(&self, view: &View) -> Result<(), Failure> {
-        if self.json {
-            return self.console.line(view.json());
+        if self.0.json {
+            return self.0.console.line(view.json());
         }
-        let text = view.text(self.console.paint());
-        if !self.console.is_terminal() {
-            return self.console.line(text);
-        }
-        let up = match self.height.replace(text.lines().count()) {
-            0 => String::new(),
-            height => format!("\x1b[{height}A\x1b[J"),
-        };
-        self.console.data(format_args!("{up}{text}"))
+        self.0.draw(&view.text(self.0.console.paint()))
     }
 
     /// Says that the weight has changed; the table goes on below.
     pub(super) fn tell_change(&self, was: f64, now: f64, done: &Done) -> Result<(), Failure> {
-        if self.json {
-            return self.console.line(json!({
+        if self.0.json {
+            return self.0.console.line(json!({
                 "event": "weight",
                 "version": "v2",
                 "from": was,
@@ -242,7 +232,6 @@ impl Screen {
                 "acknowledged_ms": done.acknowledged_ms,
             }));
         }
-        let gap = if self.height.replace(0) > 0 { "\n" } else { "" };
         let said = format!(
             "▲ gnomon weight shop v2={now}: {} → {}, on every core after {:.1} ms; some of v1's \
              users move on to v2, nobody moves back",
@@ -250,16 +239,16 @@ impl Screen {
             percent(now),
             done.acknowledged_ms
         );
-        self.console.line(format_args!("{gap}{}\n", self.console.paint().bold(&said)))
+        self.0.tell(&self.0.console.paint().bold(&said))
     }
 
     pub(super) fn end(&self, verdict: &Verdict) -> Result<(), Failure> {
-        if self.json {
-            return self.console.line(verdict.json());
+        if self.0.json {
+            return self.0.console.line(verdict.json());
         }
-        self.console.data(verdict.text(self.console.paint()))?;
-        self.console.hint("write the lines above into gnomon.toml with your own addresses, then");
-        self.console.hint("gnomon check gnomon.toml && gnomon run -c gnomon.toml");
+        self.0.console.data(verdict.text(self.0.console.paint()))?;
+        self.0.console.hint("write the lines above into gnomon.toml with your own addresses, then");
+        self.0.console.hint("gnomon check gnomon.toml && gnomon run -c gnomon.toml");
         Ok(())
     }
 }
