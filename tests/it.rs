@@ -14,11 +14,11 @@ mod it {
     mod record;
     mod reload;
     mod rollout;
+    mod rollout_by_user;
     mod rollout_fuse;
     mod rollout_hooks;
     mod rollout_kill;
     mod rollout_orders;
-    mod rollout_users;
     mod routing;
     mod shadow;
     mod shadow_faults;

@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
 mod cli {
+    mod demos;
     mod rollouts;
     mod shadows;
 }
@@ -450,8 +451,9 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn the_demo_keeps_its_promises() {
-    let told = run(&["demo", "--seconds", "2", "--rate", "100", "--users", "60", "--json"]).is(0);
+fn the_demo_of_a_split_keeps_its_promises() {
+    let asked = ["demo", "--split", "--seconds", "2", "--rate", "100", "--users", "60", "--json"];
+    let told = run(&asked).is(0);
     let verdict: Json = serde_json::from_str(told.data.lines().last().unwrap()).unwrap();
     assert_eq!(verdict["event"], "verdict");
     assert_eq!(verdict["sound"], true, "{verdict}");
@@ -461,8 +463,9 @@ fn the_demo_keeps_its_promises() {
 }
 
 #[test]
-fn ctrl_c_ends_the_demo_with_its_verdict() {
-    let mut command = gnomon(&["demo", "--rate", "50", "--users", "20", "--driver", "epoll"]);
+fn ctrl_c_ends_the_demo_of_a_split_with_its_verdict() {
+    let mut command =
+        gnomon(&["demo", "--split", "--rate", "50", "--users", "20", "--driver", "epoll"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("requests/s")), "a first table");

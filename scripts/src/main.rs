@@ -49,7 +49,7 @@ enum Chore {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
-    /// A canary with users and origins on this machine: `gnomon demo`, built first.
+    /// A rollout with users and origins on this machine: `gnomon demo`, built first.
     #[command(disable_help_flag = true)]
     Demo {
         /// Handed on to `gnomon demo`.

@@ -1,9 +1,9 @@
 //! A canary that dies: cut off by the cores themselves, before too many have met it.
 
-use e2e::{Driver, Load, eventually, on_each_driver};
+use e2e::{Driver, Load, eventually};
 use gnomon_policy::rollout::{Cause, Phase};
 
-use super::rollout::{Shop, figure};
+use super::rollout::{Shop, figure, side_by_side};
 
 /// Bad answers that are allowed.
 const BUDGET: u64 = 20;
@@ -42,6 +42,9 @@ fn dying(driver: Driver, how: &str, die: impl FnOnce(&mut Shop)) -> u64 {
 /// Nobody meets the canary any more, whatever core is asked; how many bad answers there were.
 fn stays_well(shop: &Shop, load: &Load) -> u64 {
     eventually("everybody is on stable", || shop.now().in_force == 0.0);
+    // Those that were under way have had their answers.
+    let of_canary = || shop.proxy.status().upstreams[0].versions[1].clone();
+    eventually("none is under way", || of_canary().in_flight == 0);
     load.go_on(CLIENTS);
     let (bad, canary) = (load.bad(), load.canary());
     load.go_on(200);
@@ -53,50 +56,57 @@ fn stays_well(shop: &Shop, load: &Load) -> u64 {
     bad
 }
 
-#[test]
-fn a_canary_that_fails_is_cut_off_within_its_budget() {
-    on_each_driver(|driver| {
-        let bad = dying(driver, "all 500", |shop| shop.canary.dial.fail(1000));
-        assert!((BUDGET / 2..=BUDGET + CLIENTS).contains(&bad), "{bad}");
+fn a_canary_that_fails_is_cut_off_within_its_budget(driver: Driver) {
+    let bad = dying(driver, "all 500", |shop| shop.canary.dial.fail(1000));
+    assert!((BUDGET / 2..=BUDGET + CLIENTS).contains(&bad), "{bad}");
+}
+
+fn a_canary_that_hangs_is_cut_off_within_its_budget(driver: Driver) {
+    let bad = dying(driver, "hangs", |shop| shop.canary.dial.hang());
+    assert!((BUDGET / 2..=BUDGET + CLIENTS).contains(&bad), "{bad}");
+}
+
+fn a_canary_that_refuses_is_cut_off_and_nobody_notices(driver: Driver) {
+    // What was never sent is answered by stable.
+    let bad = dying(driver, "refuses", |shop| shop.canary.die());
+    assert!(bad <= CLIENTS, "{bad}");
+}
+
+fn a_frozen_canary_is_not_cut_off(driver: Driver) {
+    let shop = Shop::begun(driver, STEPS, "runtime.cores = 2\n");
+    let load = shop.load();
+    eventually("the canary is well", || load.canary() >= 25);
+    shop.order("freeze");
+    assert!(!shop.now().armed);
+    shop.canary.dial.fail(1000);
+    eventually("many have met it", || load.bad() >= 4 * BUDGET);
+    eventually("it is said", || {
+        let last = shop.record().pop().expect("it has begun");
+        last.event.why.starts_with("frozen: not rolled back, though judge says: ")
     });
+    let now = shop.now();
+    assert!(now.state.frozen && now.in_force == 25.0, "{now:?}");
+    shop.order("resume");
+    assert!(matches!(shop.ends().event.to, Phase::RolledBack(_)));
+    stays_well(&shop, &load);
+    assert_eq!(load.end().1, 0);
 }
 
 #[test]
-fn a_canary_that_hangs_is_cut_off_within_its_budget() {
-    on_each_driver(|driver| {
-        let bad = dying(driver, "hangs", |shop| shop.canary.dial.hang());
-        assert!((BUDGET / 2..=BUDGET + CLIENTS).contains(&bad), "{bad}");
-    });
-}
-
-#[test]
-fn a_canary_that_refuses_is_cut_off_and_nobody_notices() {
-    on_each_driver(|driver| {
-        // What was never sent is answered by stable.
-        let bad = dying(driver, "refuses", |shop| shop.canary.die());
-        assert!(bad <= CLIENTS, "{bad}");
-    });
-}
-
-#[test]
-fn a_frozen_canary_is_not_cut_off() {
-    on_each_driver(|driver| {
-        let shop = Shop::begun(driver, STEPS, "runtime.cores = 2\n");
-        let load = shop.load();
-        eventually("the canary is well", || load.canary() >= 25);
-        shop.order("freeze");
-        assert!(!shop.now().armed);
-        shop.canary.dial.fail(1000);
-        eventually("many have met it", || load.bad() >= 4 * BUDGET);
-        eventually("it is said", || {
-            let last = shop.record().pop().expect("it has begun");
-            last.event.why.starts_with("frozen: not rolled back, though judge says: ")
-        });
-        let now = shop.now();
-        assert!(now.state.frozen && now.in_force == 25.0, "{now:?}");
-        shop.order("resume");
-        assert!(matches!(shop.ends().event.to, Phase::RolledBack(_)));
-        stays_well(&shop, &load);
-        assert_eq!(load.end().1, 0);
-    });
+fn a_canary_that_dies_is_cut_off() {
+    side_by_side(&[
+        (
+            "a_canary_that_fails_is_cut_off_within_its_budget",
+            a_canary_that_fails_is_cut_off_within_its_budget,
+        ),
+        (
+            "a_canary_that_hangs_is_cut_off_within_its_budget",
+            a_canary_that_hangs_is_cut_off_within_its_budget,
+        ),
+        (
+            "a_canary_that_refuses_is_cut_off_and_nobody_notices",
+            a_canary_that_refuses_is_cut_off_and_nobody_notices,
+        ),
+        ("a_frozen_canary_is_not_cut_off", a_frozen_canary_is_not_cut_off),
+    ]);
 }

@@ -541,6 +541,11 @@ fn what_cannot_be_done_is_refused_with_a_way_out() {
     on_each_driver(|driver| {
         let (primary, shadow) = pair_of_shops();
         let proxy = Running::start(driver, &shadowed(&primary, &shadow, ""));
+        let pin = "{\"pattern\": \"$.a\", \"kind\": \"noise\"}";
+        let pinned = || proxy.call("POST", "/v1/shadows/new/mark", pin).0 == 200;
+        eventually("the shadow's thread has begun", pinned);
+        let unpin = "{\"pattern\": \"$.a\", \"kind\": null}";
+        assert_eq!(proxy.call("POST", "/v1/shadows/new/mark", unpin).0, 200);
         for (method, path, body, expected, error, help) in REFUSALS {
             let said = refused(&proxy, method, path, body);
             assert_eq!(said.0, expected, "{path} {body}: {said:?}");

@@ -135,6 +135,14 @@ pub(crate) enum Command {
     /// Version, and what this machine offers
     Version,
     /// A rollout with users, origins and all, on this machine alone: nothing to configure
+    ///
+    /// v2 takes over from v1 by itself in about half a minute, or is rolled back (--bad), or cut
+    /// off (--broken). The exit code is 0 if that is what happened and if what the users saw is
+    /// what gnomon counted.
+    ///
+    /// Each request is drawn by itself. Where users stay on their version (`sticky`), each of them
+    /// counts once in a step, and a few hundred of them prove nothing within seconds; --split shows
+    /// how they stay.
     Demo(DemoArguments),
 }
 

@@ -206,7 +206,7 @@ impl Trials {
             cohort.second += begun;
         }
         known.trial.evidence.state.set_usual(known.usual.rate());
-        known.trial.look(now);
+        known.trial.look_again(now);
         cohorts
     }
 

@@ -88,6 +88,8 @@ struct User {
 pub(super) struct Seen {
     pub(super) requests: u64,
     pub(super) errors: u64,
+    /// From the first reply's request to the last one's.
+    pub(super) span: Option<(Moment, Moment)>,
     /// Microseconds, whatever the status.
     latency: Histogram<u32>,
 }
@@ -95,7 +97,7 @@ pub(super) struct Seen {
 impl Seen {
     fn new() -> Self {
         let latency = Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("the bounds are sound");
-        Self { requests: 0, errors: 0, latency }
+        Self { requests: 0, errors: 0, span: None, latency }
     }
 
     /// A quantile in seconds, if anything was seen.
@@ -141,6 +143,7 @@ impl Ledger {
                 let seen = &mut self.seen[version];
                 seen.requests += 1;
                 seen.errors += u64::from(is_error);
+                seen.span = Some((seen.span.map_or(begun, |(first, _)| first), begun));
                 let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 seen.latency.saturating_record(micros.max(1));
                 if version == CANARY {

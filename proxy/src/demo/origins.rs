@@ -69,7 +69,7 @@ const USUAL: Manner = Manner::new(Work::new(2, 5, 0.003), Work::new(4, 8, 0.003)
 pub(super) const ALIKE: [Manner; 2] = [USUAL, USUAL];
 
 /// The second slow at the checkout, and failing there.
-pub(super) const WORSE: [Manner; 2] = [USUAL, Manner::new(USUAL.page, Work::new(6, 14, 0.15))];
+pub(super) const WORSE: [Manner; 2] = [USUAL, Manner::new(USUAL.page, Work::new(5, 9, 0.15))];
 
 /// The second slower and failing, with another sum and another field.
 pub(super) const CHANGED: [Manner; 2] = [

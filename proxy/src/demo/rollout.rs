@@ -59,6 +59,7 @@ pub(super) fn show(arguments: &DemoArguments, json: bool, console: Console) -> R
         breaks: None,
     };
     show.introduce(&text, amount, address)?;
+    show.was = Some((clock::now(), status(&show.socket)?));
     show.traffic.ask(address);
     let shown = show.play(arguments.seconds);
     let end = shown.and_then(|is_interrupted| show.conclude(is_interrupted));
@@ -93,11 +94,11 @@ noise  = true
 [rollout.v2]
 from  = "shop@v1"
 to    = "shop@v2"
-steps = [{{ shadow = "100%", hold = "5s" }}, "5% for 5s", "25% for 5s", "50% for 5s", "100% for 3s"]
+steps = [{{ shadow = "100%", hold = "6s" }}, "5% for 6s", "25% for 6s", "50% for 6s", "100% for 4s"]
 
 [rollout.v2.gate]
 warmup     = "1s"
-error_rate = {{ worse_by = "25% + 0.5pp" }}
+error_rate = {{ worse_by = "25% + 0.2pp" }}
 latency    = {{ worse_by = "15%" }}
 diff_rate  = {{ max = "1%" }}
 risk       = {{ errors = "1pp", latency = "4pp" }}
@@ -315,6 +316,7 @@ impl Show {
             failed: ledger.failed,
             first_failure: ledger.first_failure.clone(),
             harm: ledger.harm,
+            met: ledger.seen[super::CANARY].span.map(|(first, last)| last - first),
             strays: ledger.strays,
             leaks: ledger.leaks,
             report,

@@ -111,9 +111,9 @@ pub enum Admission {
 }
 
 impl Trial {
-    /// Whether the canary may be asked: one load, unless it has begun to fail.
+    /// Whether the canary may be asked in this second: one load, unless it has begun to fail.
     #[must_use]
-    pub fn admit(&self) -> Admission {
+    pub fn admit(&self, second: u32) -> Admission {
         let state = &self.evidence.state;
         if !state.wary.load(Relaxed) {
             return Admission::Admitted;
@@ -121,28 +121,32 @@ impl Trial {
         if state.cut.load(Relaxed) {
             return Admission::Cut;
         }
-        let under_way = super::sum(&self.canary_cells, |cells| &cells.in_flight);
+        // One that is over at the origin is counted as bad when its client has been told.
+        let (canary, _) = self.recent(second);
+        let untold = canary.assigned.saturating_sub(canary.resolved);
+        let under_way = super::sum(&self.canary_cells, |cells| &cells.in_flight).max(untold);
         if under_way < state.left.load(Relaxed) { Admission::Admitted } else { Admission::Spared }
     }
 
     /// The canary has given a bad answer, in this second. Says whether that has cut it off.
     pub fn spend(&self, second: u32) -> bool {
         let spent = self.evidence.state.spent.fetch_add(1, Relaxed) + 1;
-        spent >= self.fuse.budget.div_ceil(WARY_AT) && self.look(second)
+        spent >= self.fuse.budget.div_ceil(WARY_AT) && self.look(second, true)
     }
 
-    /// Adds up what all cores have seen within the window, and draws the conclusion. Called again
-    /// by control, so that a canary that has recovered is trusted anew.
-    pub fn look(&self, second: u32) -> bool {
+    /// Looks again, so that a canary that has recovered is trusted anew: for control, once a second.
+    pub fn look_again(&self, second: u32) -> bool {
+        self.look(second, false)
+    }
+
+    /// Adds up what all cores have seen within the window, and draws the conclusion. While answers
+    /// are bad nobody lets go: an instant in which stable looks as bad must not open the door.
+    fn look(&self, second: u32, is_bad: bool) -> bool {
         let state = &self.evidence.state;
         if self.fuse.budget == 0 || state.cut.load(Relaxed) || !state.armed.load(Relaxed) {
             return false;
         }
-        let (mut canary, mut stable) = (Sum::default(), Sum::default());
-        let since = second.saturating_sub(self.fuse.window - 1);
-        for core in &self.evidence.cores {
-            core.add_recent(self.epoch, since, &mut canary, &mut stable);
-        }
+        let (canary, stable) = self.recent(second);
         let is_worse = is_worse(canary, stable, self.fuse.factor, state.usual.load(Relaxed));
         state.left.store(self.fuse.budget.saturating_sub(canary.bad), Relaxed);
         let is_wary = is_worse && canary.bad >= self.fuse.budget.div_ceil(WARY_AT);
@@ -153,8 +157,18 @@ impl Trial {
                 cell.store(value, Relaxed);
             }
         }
-        state.wary.store(is_wary, Relaxed);
+        state.wary.store(is_wary || (is_bad && state.wary.load(Relaxed)), Relaxed);
         is_cut && !state.cut.swap(true, Relaxed)
+    }
+
+    /// What all cores have seen of both within the window.
+    fn recent(&self, second: u32) -> (Sum, Sum) {
+        let (mut canary, mut stable) = (Sum::default(), Sum::default());
+        let since = second.saturating_sub(self.fuse.window - 1);
+        for core in &self.evidence.cores {
+            core.add_recent(self.epoch, since, &mut canary, &mut stable);
+        }
+        (canary, stable)
     }
 }
 
@@ -219,7 +233,7 @@ mod tests {
             answer(&trial, 0, 3, Arm::Stable, false);
             answer(&trial, 0, 3, Arm::Canary, true);
         }
-        assert_eq!((trial.admit(), trial.evidence.state.blown()), (Admission::Admitted, None));
+        assert_eq!((trial.admit(3), trial.evidence.state.blown()), (Admission::Admitted, None));
     }
 
     #[test]
@@ -229,8 +243,8 @@ mod tests {
             answer(&trial, 0, 3, Arm::Stable, false);
             answer(&trial, 0, 3, Arm::Canary, true);
         }
-        assert!(!trial.look(3));
-        assert_eq!((trial.admit(), trial.evidence.state.blown()), (Admission::Admitted, None));
+        assert!(!trial.look_again(3));
+        assert_eq!((trial.admit(3), trial.evidence.state.blown()), (Admission::Admitted, None));
     }
 
     fn answer(trial: &Trial, core: usize, second: u32, arm: Arm, bad: bool) -> bool {
@@ -251,11 +265,11 @@ mod tests {
         let cut: Vec<bool> =
             (0..20).map(|number| answer(&trial, number % 2, 3, Arm::Canary, true)).collect();
         assert_eq!(cut.iter().position(|cut| *cut), Some(19));
-        assert_eq!(trial.admit(), Admission::Cut);
+        assert_eq!(trial.admit(3), Admission::Cut);
         let blown = Blown { canary_bad: 20, canary: 20, stable_bad: 0, stable: 100 };
         assert_eq!(trial.evidence.state.blown(), Some(blown));
         trial.evidence.state.mend();
-        assert_eq!(trial.admit(), Admission::Admitted);
+        assert_eq!(trial.admit(3), Admission::Admitted);
     }
 
     #[test]
@@ -269,12 +283,20 @@ mod tests {
         }
         trial.canary_cells[0].in_flight.set(4);
         trial.canary_cells[1].in_flight.set(3);
-        assert_eq!(trial.admit(), Admission::Admitted);
+        assert_eq!(trial.admit(3), Admission::Admitted);
         trial.canary_cells[1].in_flight.set(4);
-        assert_eq!(trial.admit(), Admission::Spared);
+        assert_eq!(trial.admit(3), Admission::Spared);
+        for core in &trial.canary_cells {
+            core.in_flight.set(0);
+        }
+        // Over at the origin, but not told yet.
+        for _ in 0..8 {
+            trial.evidence.cores[0].assign(3, 1, Arm::Canary);
+        }
+        assert_eq!(trial.admit(3), Admission::Spared);
         // Ten seconds later that is forgotten.
-        assert!(!trial.look(13));
-        assert_eq!(trial.admit(), Admission::Admitted);
+        assert!(!trial.look_again(13));
+        assert_eq!(trial.admit(13), Admission::Admitted);
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Worker {
         };
         let second = trial.evidence.second(entry.begun());
         let core = &trial.evidence.cores[self.index];
-        if arm == Arm::Canary && trial.admit() != Admission::Admitted {
+        if arm == Arm::Canary && trial.admit(second) != Admission::Admitted {
             core.void(second, trial.epoch);
             let table = &view.snapshot.table;
             return table.fallback(&plan, &view.snapshot.availability).unwrap_or(plan);

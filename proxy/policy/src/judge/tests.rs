@@ -206,6 +206,7 @@ fn what_befalls_both_is_held_and_blamed_on_nobody() {
         assert_eq!(signal, "errors");
         let text = words(&judge.report(0), &Occasion::default());
         assert!(text.starts_with("HOLD: both versions degraded together (canary "), "{text}");
+        assert!(text.contains(", usually "), "{text}");
         // An incident that is over is over.
         (service.stable, service.canary) = (USUAL, USUAL);
         service.run(&mut judge, 0, 0.25, 60);

@@ -42,6 +42,9 @@ pub enum Why {
         canary: f64,
         /// Stable's.
         stable: f64,
+        /// Stable's usual share; `None` of a bound, which is told instead.
+        #[serde(default)]
+        usual: Option<f64>,
     },
     /// One of the versions gets no requests.
     NoTraffic,

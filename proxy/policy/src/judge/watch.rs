@@ -34,7 +34,7 @@ const UNSEEN: f64 = 3.0;
 /// How many times as slowly an incident becomes usual.
 const SLOWLY: f64 = 6.0;
 /// Seconds in which what is shown as present halves.
-const PRESENT: f64 = 15.0;
+const PRESENT: f64 = 5.0;
 
 impl Watch {
     /// Of an event that stable has with about this chance, if that is known.

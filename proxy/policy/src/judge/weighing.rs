@@ -352,12 +352,14 @@ impl Judge {
         if let Some(watch) = self.watches.iter().find(|watch| watch.is_degraded()) {
             let (canary, stable) = watch.present();
             let signal = if watch.event() == Event::Failed { "errors" } else { "latency" };
-            return Some(Why::BothDegraded { signal: signal.to_owned(), canary, stable });
+            let (signal, usual) = (signal.to_owned(), Some(watch.usual()));
+            return Some(Why::BothDegraded { signal, canary, stable, usual });
         }
         let gauge = self.gauges.iter().find(|gauge| gauge.shared() >= self.rules.hold)?;
         let Both { canary, stable } = gauge.loudest()?.overall;
         let signal = gauge.held().name.clone();
-        Some(Why::BothDegraded { signal, canary: canary.rate(), stable: stable.rate() })
+        let (canary, stable) = (canary.rate(), stable.rate());
+        Some(Why::BothDegraded { signal, canary, stable, usual: None })
     }
 
     /// Seconds that the canary is still cold.
@@ -388,6 +390,12 @@ impl Judge {
             (e < need).then_some(proof)
         });
         requests.into_iter().chain(unproven).collect()
+    }
+
+    /// The canary's first second: the first with a share of the users, and a request of one.
+    #[must_use]
+    pub const fn began(&self) -> Option<u64> {
+        self.began
     }
 
     /// What the canary is held to.

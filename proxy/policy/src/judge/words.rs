@@ -39,7 +39,8 @@ pub fn words(report: &Report, occasion: &Occasion<'_>) -> String {
 
 fn rolled_back(report: &Report, occasion: &Occasion<'_>) -> String {
     let culprits = report.signals.iter().filter(|signal| signal.is_culprit);
-    let signals: String = culprits.map(|signal| format!(" {}", told(signal, report))).collect();
+    let told = culprits.filter(|signal| !is_told_by_errors(signal, report));
+    let signals: String = told.map(|signal| format!(" {}", told_of(signal, report))).collect();
     format!(
         "ROLLED BACK{} after {}.{signals} Evidence {} that the limit is broken; the rule is {}. A \
          healthy canary meets this rule in at most 1 of {} rollouts, however often one looks.",
@@ -51,8 +52,19 @@ fn rolled_back(report: &Report, occasion: &Occasion<'_>) -> String {
     )
 }
 
+/// Whether all errors are of this one class and are told as such: once is enough.
+fn is_told_by_errors(signal: &SignalReport, report: &Report) -> bool {
+    let is_class = matches!(signal.signal, Signal::Class(_));
+    let is_same = |other: &SignalReport| {
+        matches!((other.signal, other.allowed), (Signal::Errors, Allowed::Against(_)))
+            && other.is_culprit
+            && other.overall == signal.overall
+    };
+    is_class && report.signals.iter().any(is_same)
+}
+
 /// What one signal looks like.
-fn told(signal: &SignalReport, report: &Report) -> String {
+fn told_of(signal: &SignalReport, report: &Report) -> String {
     let mut text = format!("{}: ", title(&signal.name));
     if matches!(signal.signal, Signal::Latency) {
         let Both { canary, stable } = report.times;
@@ -137,20 +149,29 @@ fn held(why: &Why, report: &Report) -> String {
         Why::Suspicious => {
             let loudest =
                 report.signals.iter().max_by(|a, b| (a.e * a.weight).total_cmp(&(b.e * b.weight)));
-            let loudest = loudest.map(|signal| format!(" {}", told(signal, report)));
+            let loudest = loudest.map(|signal| format!(" {}", told_of(signal, report)));
+            let but = if report.mean_e < report.rule {
+                format!("a rollback needs {}", odds(report.rule))
+            } else {
+                "it rests on too few bad answers yet, or on one second alone".to_owned()
+            };
             format!(
-                "there is evidence against the canary ({evidence}), but a rollback needs {}.{}",
-                odds(report.rule),
+                "there is evidence against the canary ({evidence}), but {but}.{}",
                 loudest.unwrap_or_default()
             )
         }
-        Why::BothDegraded { signal, canary, stable } => {
-            let what = if signal == "errors" { String::new() } else { format!("{signal}: ") };
+        Why::BothDegraded { signal, canary, stable, usual } => {
+            let what = match (&**signal, usual) {
+                ("errors", _) => String::new(),
+                ("latency", Some(_)) => "slower than stable's usual p99: ".to_owned(),
+                (signal, _) => format!("{signal}: "),
+            };
+            let usual = usual.map_or_else(String::new, |it| format!(", usually {}", percent(it)));
             let (canary, stable) = (percent(*canary), percent(*stable));
             let rest = if report.mean_e < 10.0 { "no evidence" } else { "not enough evidence" };
             format!(
-                "both versions degraded together ({what}canary {canary}, stable {stable}); {rest} \
-                 against the canary ({evidence})."
+                "both versions degraded together ({what}canary {canary}, stable {stable}{usual}); \
+                 {rest} against the canary ({evidence})."
             )
         }
         Why::NoTraffic => format!(
@@ -172,8 +193,11 @@ fn advanced(report: &Report, occasion: &Occasion<'_>) -> String {
 }
 
 fn excluded(proof: &ProofReport) -> String {
-    let verb = if proof.name == "errors" { "are" } else { "is" };
-    format!("that {} {verb} worse by {}", proof.name, pp(proof.margin))
+    format!("that {} {} worse by {}", proof.name, verb(&proof.name), pp(proof.margin))
+}
+
+fn verb(signal: &str) -> &'static str {
+    if signal == "errors" { "are" } else { "is" }
 }
 
 fn not_proven(missing: &[Missing], occasion: &Occasion<'_>) -> String {
@@ -202,7 +226,8 @@ fn lacking(missing: &Missing) -> String {
         }
         Missing::Proof { signal, margin, e, need } => {
             let (has, needs) = (odds(*e), odds(*need));
-            format!("that {signal} not worse by {} ({has}, {needs} is needed)", pp(*margin))
+            let verb = verb(signal);
+            format!("that {signal} {verb} not worse by {} ({has}, {needs} is needed)", pp(*margin))
         }
     }
 }
@@ -312,6 +337,9 @@ fn time(seconds: f64) -> String {
 
 /// 40 s, 6 m 20 s, 8.5 h, 3.2 d.
 fn duration(seconds: f64) -> String {
+    if seconds < 1.0 {
+        return "1 s".to_owned();
+    }
     if seconds < 60.0 {
         return format!("{seconds:.0} s");
     }

@@ -195,7 +195,7 @@ impl Evidence {
         let next = plan.steps.get(position.step).map(|step| weight_of(step.to).fraction());
         let occasion = Occasion {
             at: &at,
-            after: Duration::from_secs(now.saturating_sub(position.started)),
+            after: Duration::from_secs(now.saturating_sub(self.jury.began().unwrap_or(now))),
             next: next.filter(|next| *next > 0.0),
             pace: self.rate(now) * position.weight().fraction(),
             forecast: self.forecast.get(place),

@@ -132,5 +132,6 @@ fn really_different(shadow: &ShadowReport) -> Option<f64> {
         let excess = endpoint.rates.shadow() - endpoint.rates.noise();
         excess.max(0.0) * endpoint.compared as f64
     });
-    Some(real.sum::<f64>() / compared as f64)
+    // A sum of nothing is -0.
+    Some((real.sum::<f64>() / compared as f64).max(0.0))
 }

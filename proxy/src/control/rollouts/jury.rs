@@ -66,6 +66,11 @@ impl Jury {
         self.main.usual()
     }
 
+    /// The canary's first second.
+    pub(super) fn began(&self) -> Option<u64> {
+        self.main.began()
+    }
+
     /// What the main judge goes by.
     pub(super) fn rules(&self) -> &Rules {
         self.main.rules()

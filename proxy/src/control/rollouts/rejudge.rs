@@ -147,10 +147,10 @@ impl Replay<'_> {
         }
         let clock = clock(at);
         let next = self.plan.steps.get(step).map(|step| weight_of(step.to).fraction());
-        let started = self.events.first().map_or(at, |event| event.at);
+        let began = self.judge.began().unwrap_or(at);
         let occasion = Occasion {
             at: &clock,
-            after: std::time::Duration::from_secs(at.saturating_sub(started)),
+            after: std::time::Duration::from_secs(at.saturating_sub(began)),
             next: next.filter(|next| *next > 0.0),
             ..Occasion::default()
         };

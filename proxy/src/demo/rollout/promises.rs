@@ -132,6 +132,8 @@ pub(super) struct End {
     pub(super) failed: u64,
     pub(super) first_failure: Option<String>,
     pub(super) harm: Harm,
+    /// For how long users met v2.
+    pub(super) met: Option<Duration>,
     /// Requests that met v2 after the rollback.
     pub(super) strays: u64,
     /// Replies with a field that is not for users.
@@ -178,26 +180,19 @@ impl End {
         let phase = self.rollout.state.phase;
         let is_kept = self.story.is_kept_by(phase);
         let name = phase.name().replace('_', " ");
-        let said = match (self.first_user(), is_kept, self.story) {
-            (Some(seconds), true, Story::Good) => {
-                format!("v2 has taken over, {seconds} s after its first user")
+        let met = self.met.unwrap_or_default().as_secs_f64();
+        let said = match (is_kept, self.story) {
+            (true, Story::Good) => "v2 has taken over, step by step, by itself".to_owned(),
+            (true, Story::Worse) => {
+                format!("v2 was rolled back by the judge: users met it for {met:.1} s")
             }
-            (Some(seconds), true, Story::Worse) => {
-                format!("v2 was rolled back by the judge, {seconds} s after its first user")
+            (true, Story::Broken) => {
+                format!("v2 was cut off by the fuse: users met it for {met:.1} s")
             }
-            (Some(seconds), true, Story::Broken) => {
-                format!("v2 was cut off by the fuse, {seconds} s after its first user")
-            }
-            _ if self.is_interrupted => format!("interrupted: the rollout is {name}"),
-            _ => format!("the rollout is {name}: {}", self.rollout.state.why),
+            (false, _) if self.is_interrupted => format!("interrupted: the rollout is {name}"),
+            (false, _) => format!("the rollout is {name}: {}", self.rollout.state.why),
         };
         (is_kept, said)
-    }
-
-    /// Seconds from the first weight to the end.
-    fn first_user(&self) -> Option<u64> {
-        let first = self.history.iter().find(|record| record.event.weight > 0)?;
-        Some(self.history.last()?.event.at.saturating_sub(first.event.at))
     }
 
     fn harmed(&self) -> (bool, String) {
@@ -260,26 +255,35 @@ impl End {
         report.signals.iter().find(|it| it.name == "errors").map(|signal| signal.overall.canary)
     }
 
-    /// What was decided, in the words of whoever has decided it.
-    fn verdict(&self) -> String {
-        self.history.last().map_or_else(String::new, |record| record.event.why.clone())
+    /// What was decided, in the words of whoever has decided it: all the steps up, or the fall.
+    fn verdict(&self) -> Vec<&str> {
+        let is_up = self.rollout.state.phase == Phase::Promoted;
+        let steps =
+            self.history.iter().filter(|it| is_up && it.event.weight > it.event.weight_from);
+        let judged = steps.filter(|it| it.event.step > self.first_step());
+        judged.chain(self.history.last()).map(|record| &*record.event.why).collect()
+    }
+
+    /// The first step with users.
+    fn first_step(&self) -> usize {
+        self.history.iter().find(|it| it.event.weight > 0).map_or(0, |it| it.event.step)
     }
 
     pub(super) fn text(&self, paint: Paint) -> String {
         let seconds = self.elapsed.as_secs_f64();
         let requests = self.seen.stable.replies + self.seen.canary.replies;
-        let mut text = format!(
-            "\n{} after {seconds:.0} s and {requests} requests\n\n  {}\n",
-            paint.bold("verdict"),
-            self.verdict()
-        );
+        let mut text =
+            format!("\n{} after {seconds:.0} s and {requests} requests\n\n", paint.bold("verdict"));
+        for said in self.verdict() {
+            let _ = writeln!(text, "  {said}");
+        }
         if let Some(Both { canary, stable }) = self.orders {
             let of = |counts: Counts| {
                 let share = format!("{:.1}%", ratio(counts.bad, counts.all) * 100.0);
                 format!("{share} ({} of {})", counts.bad, counts.all)
             };
             let _ =
-                writeln!(text, "  orders   v1 {}, v2 {} of the requests", of(stable), of(canary));
+                writeln!(text, "  Orders: v1 {}, v2 {} of the requests.", of(stable), of(canary));
         }
         let _ = writeln!(text, "\n{} (gnomon rollout history)\n", paint.bold("decision record"));
         for line in shown::history(&self.history, paint).lines() {

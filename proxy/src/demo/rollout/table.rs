@@ -135,10 +135,11 @@ impl Look<'_> {
             it if it < 120.0 => format!("{:.0} s", it.max(1.0).ceil()),
             it => format!("{:.0} min", it / 60.0),
         };
-        let triple = step.errors.iter().find(|found| (found.factor - 3.0).abs() < 1e-9);
         let mut said = format!("not worse is proven after {}", after(step.proof?));
-        if let Some(seconds) = triple.and_then(|found| found.seconds) {
-            let _ = write!(said, ", ×3 errors after {}", after(seconds));
+        for found in step.errors.iter().filter(|found| found.factor > 2.0) {
+            if let Some(seconds) = found.seconds {
+                let _ = write!(said, ", ×{} errors after {}", found.factor, after(seconds));
+            }
         }
         Some(said)
     }
