@@ -8,7 +8,7 @@
 //! | a worker, after a failure | may it be tried again, and by whom | [`retry`], [`Table::fallback`] |
 //! | a worker, while writing the head | what the origin is asked for, where a redirect leads | [`rewrite`] |
 //! | a worker, once a reply | which cell of the histogram | [`golden`] |
-//! | a worker, as a reply flows by | what stands at a place in its JSON | [`pointer`] |
+//! | a worker, as a reply flows by | what stands at a place in its JSON | [`pointer`](mod@pointer) |
 //! | control, at its tick | which endpoint stays out | [`eject`], [`health`] |
 //! | control, once a second | is a canary worse, may that be said already | [`judge`] |
 //! | control, when an operator speaks | what the split becomes | [`split`] |

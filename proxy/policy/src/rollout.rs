@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `Idle`, `RolledBack`, `Aborted`, `Promoted` | start | `Running` before the first step, 0 % |
 //! | `Idle` … | a change, with `start = "on_change"` | the same, but after the cooldown of a rollback |
-//! | `Shadowing`, `Running`, `Holding`, `Waiting` | everything that [raising](ready) asks for | the next step; after the last, `Promoted` |
+//! | `Shadowing`, `Running`, `Holding`, `Waiting` | everything that raising asks for | the next step; after the last, `Promoted` |
 //! | the same | doubt, a full canary, a closed window, … | `Holding`, which ends by itself |
 //! | the same | the step's end, with `approve` | `Waiting`, until approved |
 //! | the same | a step over its `max`, nothing proven | `Holding` for a person, `RolledBack`, or the next step, as `on.inconclusive` says |

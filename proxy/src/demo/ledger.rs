@@ -69,7 +69,7 @@ pub(super) struct Harm {
     pub(super) errors: u64,
     /// Users who met at least one.
     pub(super) users: u64,
-    /// When the last one had come.
+    /// When the last request was sent that got one.
     pub(super) last: Option<Moment>,
 }
 
@@ -151,7 +151,7 @@ impl Ledger {
                     if is_error {
                         self.harm.errors += 1;
                         self.harm.users += u64::from(!self.users[user].hurt);
-                        self.harm.last = Some(begun + took);
+                        self.harm.last = self.harm.last.max(Some(begun));
                         self.users[user].hurt = true;
                     }
                 }

@@ -211,7 +211,7 @@ impl End {
         vec![
             (
                 lasted <= Duration::from_secs(1),
-                format!("the last bad answer came {millis} ms after v2 had broken"),
+                format!("the last bad answer was asked for {millis} ms after v2 had broken"),
             ),
             (
                 errors > 0 && errors <= BUDGET,
