@@ -116,21 +116,25 @@ impl Recorder {
     /// The balance: what came of the exchanges, and why it ends.
     #[must_use]
     pub fn end(&self, why: &str) -> End {
+        let written = self.written.load(Acquire);
         let accounting = self.counts.accounting();
         let mut dropped = accounting.dropped;
-        let more = [("slow_reader", self.slow.read()), ("unfinished", accounting.in_flight)];
-        for (why, count) in
-            more.into_iter().chain(accounting.failed.iter().map(|(w, n)| (&**w, *n)))
-        {
-            if count > 0 {
-                dropped.insert(why.to_owned(), count);
-            }
+        let slow = [("slow_reader", self.slow.read())];
+        let failed = accounting.failed.iter().map(|(why, count)| (&**why, *count));
+        for (why, count) in slow.into_iter().chain(failed).filter(|(_, count)| *count > 0) {
+            dropped.insert(why.to_owned(), count);
+        }
+        // By subtraction: what is written while this is added up must not be in the books twice.
+        let known = written + dropped.values().sum::<u64>();
+        let unfinished = accounting.sampled.saturating_sub(known);
+        if unfinished > 0 {
+            dropped.insert("unfinished".to_owned(), unfinished);
         }
         End {
             why: why.to_owned(),
             eligible: accounting.eligible,
             sampled: accounting.sampled,
-            written: self.written.load(Acquire),
+            written,
             unanswered: self.unanswered.read(),
             dropped,
         }
