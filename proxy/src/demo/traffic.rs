@@ -303,7 +303,7 @@ impl User {
     }
 }
 
-/// What a person would wait for a page.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a user waits: so long that a machine that is full is not taken for a proxy that fails.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// One request in five.
 pub(super) const CHECKOUTS: f64 = 0.2;
