@@ -292,6 +292,8 @@ impl Show {
     fn conclude(&mut self, is_interrupted: bool) -> Result<End, Failure> {
         let elapsed = clock::now().duration_since(self.begun);
         let has_ended = self.traffic.end();
+        // A reply is counted once it is out.
+        std::thread::park_timeout(COUNTED);
         self.tell_news()?;
         let rollout: Rollout = self.read("")?;
         let history = self.history()?;
@@ -372,3 +374,5 @@ const BREAKS_AT: f64 = 25.0;
 const BREAKS_AFTER: Duration = Duration::from_secs(2);
 /// Bad answers that the fuse allows.
 const BUDGET: u64 = 30;
+/// Until the last reply is counted.
+const COUNTED: Duration = Duration::from_millis(200);

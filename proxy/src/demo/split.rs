@@ -168,9 +168,10 @@ impl Show {
     fn conclude(&mut self) -> Result<Verdict, Failure> {
         let elapsed = clock::now().duration_since(self.begun);
         let ended = self.traffic.end();
+        // Takes a moment, in which the last replies are counted: that is done once they are out.
+        let shadow = Seen::read(&self.socket)?;
         let mut view = self.view()?;
         view.elapsed = elapsed;
-        let shadow = Seen::read(&self.socket)?;
         let ledger = self.traffic.ledger();
         Ok(Verdict {
             before: self.before,
