@@ -2,6 +2,7 @@
 
 use e2e::{Driver, Origin, Running, eventually, on_each_driver};
 use gnomon::trial::slots::Reading;
+use gnomon_config::model::{UpstreamIx, VersionIx};
 
 use super::GET;
 
@@ -100,7 +101,7 @@ fn each_way_to_fail_has_its_class() {
     on_each_driver(|driver| {
         let stable = Origin::named("v1");
         for (reply, class) in [
-            ("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n", 3),
+            ("HTTP/1.1 500 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", 3),
             ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nfour", 4),
             ("nonsense\r\n\r\n", 1),
         ] {
@@ -128,4 +129,34 @@ fn each_way_to_fail_has_its_class() {
             );
         }
     });
+}
+
+#[test]
+fn seconds_in_which_the_canary_was_out_are_evidence_of_neither() {
+    on_each_driver(|driver| {
+        let (stable, canary) = (Origin::named("v1"), Origin::named("v2"));
+        let gone = quoted(&canary);
+        drop(canary);
+        let checks = "upstream.shop.health = { interval = \"50ms\", unhealthy = 1 }\n";
+        let proxy = tried(driver, &stable, &gone, checks);
+        let (shop, v2) = (UpstreamIx(0), VersionIx(1));
+        let is_out = || !proxy.snapshot().availability.has(shop, v2);
+        eventually("its checks have failed", is_out);
+        let before = written(&proxy).canary.tally.assigned;
+        assert!(ask(&proxy, GET, 50).iter().all(|status| *status == 200));
+        let displaced = || proxy.status().upstreams[0].versions[1].displaced;
+        eventually("some were meant for it", || displaced() > 0);
+        let sum = written(&proxy);
+        assert_eq!(sum.canary.tally.assigned, before);
+        // Else the router would seem to send the canary less than its share.
+        assert!(void_seconds(&proxy) > 0, "{sum:?}");
+    });
+}
+
+/// Seconds in which something other than the draw decided.
+fn void_seconds(proxy: &Running) -> usize {
+    let snapshot = proxy.snapshot();
+    let trial = snapshot.trials[0].as_ref().expect("there is a rollout");
+    let cores = trial.evidence.cores.iter();
+    cores.map(|core| (0..120).map(|second| core.voids(second).count()).sum::<usize>()).sum()
 }

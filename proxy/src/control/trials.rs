@@ -5,6 +5,7 @@
 
 pub(crate) mod late;
 mod units;
+mod voids;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -21,6 +22,7 @@ use gnomon_policy::{
 use self::{
     late::{Book, Counts, Late, LateKpi, Report, Told},
     units::Units,
+    voids::Voids,
 };
 use crate::{
     cells::Cell,
@@ -52,6 +54,7 @@ struct Known {
     /// The first second that has not been given out.
     next: u32,
     units: Units,
+    voids: Voids,
     usual: Usual,
     book: Book,
 }
@@ -163,6 +166,7 @@ impl Trials {
             epochs: Vec::new(),
             next: now,
             units: Units::new(horizon),
+            voids: Voids::new(now),
             usual: Usual::default(),
             book: Book::default(),
         };
@@ -270,6 +274,9 @@ impl Trials {
         let now = trial::second(self.started, now);
         for known in self.known.values_mut() {
             known.book.tick(&known.trial.evidence, now);
+            known.voids.look(&known.trial.evidence, now);
+            // As old as a user's first request may be when it is given out, and more.
+            known.voids.forget(now.saturating_sub(known.units.horizon().saturating_add(HORIZON)));
         }
         self.late.expire(now);
     }
@@ -303,7 +310,7 @@ impl Known {
 
     fn release(&mut self, now: u32) -> Vec<Cohort> {
         if self.trial.by_user {
-            return self.units.release(now);
+            return self.units.release(now, &self.voids);
         }
         let mut cohorts = Vec::new();
         // The second itself must be over on every core.

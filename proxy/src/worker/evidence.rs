@@ -13,7 +13,7 @@ use gnomon_wire::{Request, Response};
 use super::{Worker, record::Entry, relay::Broken, view::View};
 use crate::{
     failure::{Failure, Kind, Side, Stage},
-    trial::{self, Arm, Levels, Outcome, Sighting, Ticket, Trial, fuse::Admission},
+    trial::{self, Arm, CoreEvidence, Levels, Outcome, Sighting, Ticket, Trial, fuse::Admission},
 };
 
 /// What is known so far of a request that is evidence.
@@ -31,18 +31,38 @@ impl Worker {
     /// Counts a request for the version it was drawn for, unless the fuse sends it elsewhere.
     pub(super) fn admit(&self, view: &View, plan: Plan, entry: &mut Entry) -> Plan {
         let Some(trial) = view.trial(plan.upstream) else { return plan };
+        let second = trial.evidence.second(entry.begun());
         let (true, Some(arm)) = (is_drawn(&plan, trial), trial.arm(plan.version)) else {
+            if plan.assignment == Assignment::Fallback && trial.arm(plan.meant).is_some() {
+                self.displace(trial, &plan, second);
+            }
             return plan;
         };
-        let second = trial.evidence.second(entry.begun());
         let core = &trial.evidence.cores[self.index];
         if arm == Arm::Canary && trial.admit(second) != Admission::Admitted {
-            core.void(second, trial.epoch);
+            self.displace(trial, &plan, second);
             let table = &view.snapshot.table;
             return table.fallback(&plan, &view.snapshot.availability).unwrap_or(plan);
         }
         entry.evidence.ticket = Some(core.assign(second, trial.epoch, arm));
         plan
+    }
+
+    /// A request does not go where the draw sent it. Those that do are no fair sample then: the second
+    /// is evidence of neither version, nor is a user who came first in it.
+    fn displace(&self, trial: &Trial, plan: &Plan, second: u32) {
+        let (core, epoch) = (&trial.evidence.cores[self.index], trial.epoch);
+        core.void(second, epoch);
+        let Some(arm) = trial.arm(plan.meant).filter(|_| trial.by_user) else { return };
+        let outcome = Outcome { class: None, refused: false, time: None, kpis: Levels::default() };
+        let (trial, unit) = (trial.number, plan.unit);
+        self.tell(core, Sighting { trial, epoch, second, arm, unit, request: 0, outcome });
+    }
+
+    fn tell(&self, core: &CoreEvidence, sighting: Sighting) {
+        if self.sightings.borrow_mut().push(sighting).is_err() {
+            core.lost.add(1);
+        }
     }
 
     /// Counts what became of a request that is evidence, if nobody has yet.
@@ -68,9 +88,7 @@ impl Worker {
             let (epoch, second, arm) = (ticket.epoch(), ticket.second(), ticket.arm());
             let (trial, unit) = (trial.number, plan.unit);
             let sighting = Sighting { trial, epoch, second, arm, unit, request, outcome };
-            if self.sightings.borrow_mut().push(sighting).is_err() {
-                core.lost.add(1);
-            }
+            self.tell(core, sighting);
         }
     }
 }

@@ -12,7 +12,7 @@ use gnomon_policy::{
     split::position,
 };
 
-use super::within;
+use super::{voids::Voids, within};
 use crate::{
     clock,
     trial::{Arm, Levels, Sighting},
@@ -110,7 +110,7 @@ impl Units {
     }
 
     /// The cohorts of first requests that are old enough, in order.
-    pub(super) fn release(&mut self, now: u32) -> Vec<Cohort> {
+    pub(super) fn release(&mut self, now: u32, voids: &Voids) -> Vec<Cohort> {
         let mut cohorts = Vec::new();
         let newest = self.epochs.last_key_value().map(|(epoch, _)| *epoch);
         for (epoch, users) in &mut self.epochs {
@@ -120,6 +120,11 @@ impl Units {
         self.epochs.retain(|epoch, users| {
             Some(*epoch) == newest || users.seen.values().any(|user| !user.is_out)
         });
+        // Who came first in such a second does not count under this split.
+        let is_drawn = |cohort: &Cohort| {
+            u32::try_from(cohort.second).is_ok_and(|second| !voids.has(second, cohort.epoch))
+        };
+        cohorts.retain(is_drawn);
         cohorts.sort_by_key(|cohort| (cohort.second, cohort.epoch));
         cohorts
     }

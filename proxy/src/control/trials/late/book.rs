@@ -1,13 +1,13 @@
 //! What late reports come to, for one trial: counts by second until they are given out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use gnomon_config::model::{KPIS_MAX, Name};
 use gnomon_policy::judge::cohort::{Cohort, Tally};
 
 use super::{Seen, Told};
 use crate::{
-    control::trials::units::is_kept,
+    control::trials::{units::is_kept, voids::Voids},
     trial::{Arm, Evidence, Levels, Sighting},
 };
 
@@ -20,10 +20,7 @@ pub(in crate::control::trials) struct Book {
     kpis: Vec<LateKpi>,
     /// By second and epoch.
     pending: BTreeMap<(u32, u32), Pending>,
-    /// Seconds and epochs in which something else than the draw decided.
-    void: BTreeSet<(u32, u32)>,
-    /// The first second that was not searched for such.
-    looked: u32,
+    voids: Voids,
     users: BTreeMap<u32, Users>,
     user_count: usize,
     /// One in `2^sparse` users is kept.
@@ -117,8 +114,8 @@ impl Book {
         if self.is_by_user != is_by_user || names(&self.kpis) != names(&kpis) || self.number == 0 {
             *last_number += 1;
             let number = *last_number;
-            *self =
-                Self { number, is_by_user, looked: now, users_max: USERS_MAX, ..Self::default() };
+            *self = Self { number, is_by_user, users_max: USERS_MAX, ..Self::default() };
+            self.voids = Voids::new(now);
             self.kpis = kpis.into_iter().map(|kpi| LateKpi { next: now, ..kpi }).collect();
             return;
         }
@@ -201,7 +198,7 @@ impl Book {
                 continue;
             }
             for (at, pending) in self.pending.range((kpi.next, 0)..(end, 0)) {
-                if !self.void.contains(at) {
+                if !self.voids.has(at.0, at.1) {
                     cohorts.push((kpi.index, pending.cohort(*at, place, kpi.index)));
                 }
             }
@@ -216,13 +213,7 @@ impl Book {
         if self.kpis.is_empty() {
             return;
         }
-        // A core is done with a second soon after it, and has it for a minute at least.
-        for second in self.looked.max(now.saturating_sub(60))..now.saturating_sub(1) {
-            for core in &evidence.cores {
-                self.void.extend(core.voids(second).map(|epoch| (second, epoch)));
-            }
-            self.looked = second + 1;
-        }
+        self.voids.look(evidence, now);
         for kpi in &mut self.kpis {
             kpi.next = kpi.next.max(now.saturating_sub(kpi.within.saturating_add(UNASKED)));
         }
@@ -236,9 +227,7 @@ impl Book {
         {
             first.remove();
         }
-        while self.void.first().is_some_and(|(second, _)| *second < oldest) {
-            self.void.pop_first();
-        }
+        self.voids.forget(oldest);
         // Under a split that is in force, a user counts once however long that lasts.
         let newest = self.users.last_key_value().map(|(epoch, _)| *epoch);
         let over = |epoch: &u32, users: &Users| Some(*epoch) != newest && users.last < oldest;
@@ -267,7 +256,7 @@ impl Book {
     pub(super) fn sizes(&self) -> (usize, usize) {
         let users = self.users.values().map(|users| users.seen.len()).sum::<usize>();
         assert_eq!(users, self.user_count);
-        (self.pending.len() + self.void.len(), users)
+        (self.pending.len() + self.voids.len(), users)
     }
 
     #[cfg(test)]
