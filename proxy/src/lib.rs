@@ -26,5 +26,6 @@ pub mod log;
 mod patience;
 mod runtime;
 pub mod snapshot;
+pub mod tls;
 pub mod trial;
 mod worker;

@@ -25,6 +25,7 @@ pub use gnomon_sys::address::Address;
 use crate::{
     cells::{EndpointCells, VersionCells, routes::RouteBook},
     patience,
+    tls::{OriginTls, ServerTls},
     trial::Trial,
 };
 
@@ -83,6 +84,8 @@ pub struct ListenerView {
     pub sockets: Vec<Weak<OwnedFd>>,
     /// The port bound, for TCP: what the kernel chose where port 0 was asked for.
     pub local: Option<SocketAddr>,
+    /// How TLS is spoken with its clients, if it is.
+    pub tls: Option<ServerTls>,
 }
 
 /// A version as a worker sees it.
@@ -107,6 +110,8 @@ pub struct EndpointView {
     pub seed: u64,
     /// Whether health checks and ejection let it be used.
     pub available: bool,
+    /// How TLS is spoken with it, if it is. Where that changes, so does `id`.
+    pub tls: Option<Arc<OriginTls>>,
     /// Its counters, one block per core.
     pub cells: Vec<Arc<EndpointCells>>,
 }

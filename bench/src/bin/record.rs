@@ -7,7 +7,7 @@
 use std::{hint::black_box, time::Duration};
 
 use gnomon::{
-    cells::routes::RouteCells,
+    cells::routes::{RouteCells, Time},
     clock,
     trial::{Arm, CoreEvidence, Outcome},
 };
@@ -28,10 +28,9 @@ fn main() {
     let counted = measure(|number| {
         let nanos = u64::try_from(latency(number).as_nanos()).unwrap_or(0);
         cells.arms[0].add(1);
-        cells.retried.add(0);
         cells.classes[1].add(1);
-        cells.first_byte.record(black_box(nanos));
-        cells.latency.record(black_box(nanos));
+        cells.times.record(Time::FirstByte, black_box(nanos));
+        cells.times.record(Time::Whole, black_box(nanos));
     });
     let (least, middle) = (judged.0 + counted.0, judged.1 + counted.1);
     #[expect(clippy::print_stdout, reason = "this is what it is run for")]

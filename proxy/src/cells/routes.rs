@@ -17,59 +17,102 @@ use gnomon_policy::{RouteIx, golden};
 use super::Cell;
 
 /// What one core counts about one version on one route.
+///
+/// A request of one of ten thousand routes finds none of this in the cache: what it counts lies in
+/// as few cache lines as can be.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub struct RouteCells {
     /// Requests by how the version came about: coin or sticky hash, pinned, fallback.
     pub arms: [Cell; 3],
-    /// Of them, those that took more than one attempt.
-    pub retried: Cell,
     /// Replies by class: 1xx (upgrades), 2xx, 3xx, 4xx, 5xx.
     pub classes: [Cell; 5],
     /// Exchanges without a whole reply: connect, reset, timeout, truncated, malformed.
     pub failures: [Cell; 5],
-    /// Total time of exchanges with a status below 500.
-    pub latency: Coarse,
-    /// Total time of the others.
-    pub failure_latency: Coarse,
-    /// Time to the reply's first byte, from the request's head.
-    pub first_byte: Coarse,
+    /// Of the requests, those that took more than one attempt.
+    pub retried: Cell,
+    /// How long they took.
+    pub times: Times,
 }
 
 /// What [`RouteCells::failures`] counts, in its order.
 pub const FAILURES: [&str; 5] = ["connect", "reset", "timeout", "truncated", "protocol"];
 
-/// A histogram of durations: four neighbouring cells of [`golden`]'s layout in one, so that a
-/// cell's middle is within 6 % of what it counts.
+/// What a histogram is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// Total time of exchanges with a status below 500.
+    Whole,
+    /// Time to the reply's first byte, from the request's head.
+    FirstByte,
+    /// Total time of exchanges with a status of 500 or above.
+    Failed,
+}
+
+/// Histograms of durations: four neighbouring cells of [`golden`]'s layout in one, so that a cell's
+/// middle is within 6 % of what it counts. Whole and first byte lie cell by cell beside each other,
+/// since they are mostly about the same; the failed have room of their own once one has.
 #[derive(Debug)]
-pub struct Coarse {
-    cells: [Cell; golden::CELLS / COARSE],
-    /// Sum of all, in microseconds.
-    pub sum_micros: Cell,
+pub struct Times {
+    /// Sums in microseconds, in the order of [`Time`].
+    sums: [Cell; 3],
+    pairs: [[Cell; 2]; COARSE_CELLS],
+    failed: OnceLock<Box<[Cell; COARSE_CELLS]>>,
 }
 
 const COARSE: usize = 4;
+const COARSE_CELLS: usize = golden::CELLS / COARSE;
 
-impl Default for Coarse {
+impl Default for Times {
     fn default() -> Self {
-        Self { cells: std::array::from_fn(|_| Cell::default()), sum_micros: Cell::default() }
+        let pairs = std::array::from_fn(|_| <[Cell; 2]>::default());
+        Self { sums: Default::default(), pairs, failed: OnceLock::new() }
     }
 }
 
-impl Coarse {
+impl Times {
     /// Counts one duration.
-    pub fn record(&self, nanos: u64) {
-        if let Some(cell) = self.cells.get(golden::bucket(nanos) / COARSE) {
+    pub fn record(&self, time: Time, nanos: u64) {
+        let place = golden::bucket(nanos) / COARSE;
+        let pair = || self.pairs.get(place);
+        let cell = match time {
+            Time::Whole => pair().map(|pair| &pair[0]),
+            Time::FirstByte => pair().map(|pair| &pair[1]),
+            Time::Failed => self.failed().get(place),
+        };
+        if let Some(cell) = cell {
             cell.add(1);
-            self.sum_micros.add(nanos / 1000);
+            self.sums[time as usize].add(nanos / 1000);
         }
+    }
+
+    #[cold]
+    fn failed(&self) -> &[Cell; COARSE_CELLS] {
+        self.failed.get_or_init(|| Box::new(std::array::from_fn(|_| Cell::default())))
+    }
+
+    /// The sum of all, in microseconds.
+    #[must_use]
+    pub fn sum_micros(&self, time: Time) -> u64 {
+        self.sums[time as usize].read()
     }
 
     /// Adds these counts to `sums`, which has [`golden::CELLS`] places: each to the second of the
     /// four that it stands for.
-    pub fn add_to(&self, sums: &mut [u64]) {
-        for (sums, cell) in sums.chunks_mut(COARSE).zip(&self.cells) {
-            if let Some(sum) = sums.get_mut(1) {
+    pub fn add_to(&self, time: Time, sums: &mut [u64]) {
+        let mut add = |place: usize, cell: &Cell| {
+            if let Some(sum) = sums.get_mut(place * COARSE + 1) {
                 *sum += cell.read();
+            }
+        };
+        match time {
+            Time::Whole => (0..).zip(&self.pairs).for_each(|(place, pair)| add(place, &pair[0])),
+            Time::FirstByte => {
+                (0..).zip(&self.pairs).for_each(|(place, pair)| add(place, &pair[1]))
+            }
+            Time::Failed => {
+                let cells = self.failed.get().into_iter().flat_map(|cells| cells.iter());
+                (0..).zip(cells).for_each(|(place, cell)| add(place, cell));
             }
         }
     }

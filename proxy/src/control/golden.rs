@@ -17,7 +17,7 @@ use super::{
     api::{Arms, Golden, Quantiles, RouteFailures},
 };
 use crate::{
-    cells::routes::{Coarse, RouteBook, RouteCells},
+    cells::routes::{RouteBook, RouteCells, Time},
     clock::{self, Moment},
 };
 
@@ -112,15 +112,15 @@ impl Counted {
             let plain = arms.iter().chain([retried]).chain(classes).chain(failures);
             counted.plain.iter_mut().zip(plain).for_each(|(sum, cell)| *sum += cell.read());
         }
-        let cells = |of: fn(&RouteCells) -> &Coarse| {
+        let cells = |time| {
             let mut sums = vec![0; golden::CELLS];
-            cores.iter().for_each(|cells| of(cells).add_to(&mut sums));
+            cores.iter().for_each(|cells| cells.times.add_to(time, &mut sums));
             let counted = (0..).zip(sums).filter(|(_, count)| *count > 0);
             counted.collect()
         };
-        counted.latency = cells(|cells| &cells.latency);
-        counted.failure_latency = cells(|cells| &cells.failure_latency);
-        counted.first_byte = cells(|cells| &cells.first_byte);
+        counted.latency = cells(Time::Whole);
+        counted.failure_latency = cells(Time::Failed);
+        counted.first_byte = cells(Time::FirstByte);
         counted
     }
 

@@ -27,6 +27,7 @@ impl Bound {
             config: self.config.clone(),
             sockets: self.sockets.iter().map(Arc::downgrade).collect(),
             local: self.local,
+            tls: None,
         }
     }
 

@@ -334,6 +334,7 @@ impl State {
                 address: key.address,
                 authority,
                 available,
+                tls: None,
                 cells: entry.cells.clone(),
             });
         }

@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     access::{Record, Texts},
-    cells::{VersionCells, routes::RouteCells},
+    cells::{
+        VersionCells,
+        routes::{RouteCells, Time},
+    },
     clock::{self, Moment, nanos},
     failure::{Failure, Kind, Side, Stage},
     patience::TICK_MILLIS,
@@ -216,7 +219,9 @@ impl Entry {
             Assignment::Fallback => 2,
         };
         cells.arms[arm].add(1);
-        cells.retried.add(u64::from(self.attempts > 1));
+        if self.attempts > 1 {
+            cells.retried.add(1);
+        }
         if let Some(class) = class_of(self.status) {
             cells.classes[class].add(1);
         }
@@ -224,12 +229,11 @@ impl Entry {
             cells.failures[place].add(1);
         }
         if self.headed > Duration::ZERO {
-            cells.first_byte.record(nanos(self.headed));
+            cells.times.record(Time::FirstByte, nanos(self.headed));
         }
         if self.status != 0 {
-            let failed = self.status >= 500;
-            let latency = if failed { &cells.failure_latency } else { &cells.latency };
-            latency.record(nanos(total));
+            let time = if self.status >= 500 { Time::Failed } else { Time::Whole };
+            cells.times.record(time, nanos(total));
         }
     }
 

@@ -19,7 +19,7 @@ fn a_reload_that_moves_a_route_keeps_its_counts() {
     let one = RouteBook::new(&config(&[A, B].concat()), 2, None);
     let cells = one.cells(1, RouteIx(1), VersionIx(1)).unwrap();
     cells.classes[1].add(7);
-    cells.first_byte.record(5_000_000);
+    cells.times.record(Time::FirstByte, 5_000_000);
     let two = RouteBook::new(&config(B), 2, Some(&one));
     let all: Vec<_> = two.all().collect();
     assert_eq!(all.len(), 1);
@@ -27,9 +27,11 @@ fn a_reload_that_moves_a_route_keeps_its_counts() {
     assert_eq!((&**route, &**upstream, &**version), ("b", "o", "v2"));
     assert_eq!((cells.len(), cells[0].classes[1].read()), (1, 7));
     let mut sums = vec![0; golden::CELLS];
-    cells[0].first_byte.add_to(&mut sums);
+    cells[0].times.add_to(Time::FirstByte, &mut sums);
     let median = golden::quantile(&sums, 0.5).unwrap();
     assert!((4_700_000..5_300_000).contains(&median), "{median}");
+    cells[0].times.add_to(Time::Failed, &mut sums);
+    assert_eq!((sums.iter().sum::<u64>(), cells[0].times.sum_micros(Time::FirstByte)), (1, 5000));
 }
 
 #[test]

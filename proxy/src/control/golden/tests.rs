@@ -17,9 +17,9 @@ fn answer(book: &RouteBook, core: usize, class: usize, millis: u64) {
     let cells = book.cells(core, RouteIx(0), VersionIx(1)).unwrap();
     cells.arms[0].add(1);
     cells.classes[class].add(1);
-    cells.first_byte.record(millis * 500_000);
-    let latency = if class == 4 { &cells.failure_latency } else { &cells.latency };
-    latency.record(millis * 1_000_000);
+    cells.times.record(Time::FirstByte, millis * 500_000);
+    let time = if class == 4 { Time::Failed } else { Time::Whole };
+    cells.times.record(time, millis * 1_000_000);
 }
 
 #[test]

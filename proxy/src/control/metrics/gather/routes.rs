@@ -4,12 +4,16 @@ use gnomon_config::{Config, model::Action};
 use gnomon_policy::golden;
 
 use super::{
-    super::{catalogue as c, fold::Fold, text::Page},
+    super::{
+        catalogue as c,
+        fold::{Fold, Histogram},
+        text::Page,
+    },
     Told,
 };
 use crate::cells::{
     Cell,
-    routes::{Coarse, FAILURES, RouteBook, RouteCells},
+    routes::{FAILURES, RouteBook, RouteCells, Time},
 };
 
 /// A version on a route: its labels, and what each core has counted.
@@ -46,24 +50,20 @@ pub(super) fn routes(page: &mut Page, config: &Config, book: &RouteBook, version
     let mut fold = Fold::new(&config.metrics.buckets);
     let mut series = page.family(&c::FIRST_BYTE);
     for row in &rows {
-        series.add_histogram(&row.labels, &fold_of(&mut fold, row, |cells| &cells.first_byte));
+        series.add_histogram(&row.labels, &fold_of(&mut fold, row, Time::FirstByte));
     }
     let mut series = page.family(&c::ROUTE_DURATION);
     for row in &rows {
-        for (outcome, latency) in OUTCOMES {
-            series.add_histogram(&row.labels_and(outcome), &fold_of(&mut fold, row, latency));
+        for (outcome, time) in [("ok", Time::Whole), ("error", Time::Failed)] {
+            series.add_histogram(&row.labels_and(outcome), &fold_of(&mut fold, row, time));
         }
     }
 }
 
-fn fold_of(
-    fold: &mut Fold,
-    row: &Row<'_>,
-    latency: fn(&RouteCells) -> &Coarse,
-) -> super::super::fold::Histogram {
+fn fold_of(fold: &mut Fold, row: &Row<'_>, time: Time) -> Histogram {
     let mut sums = vec![0; golden::CELLS];
-    row.cells.iter().for_each(|cells| latency(cells).add_to(&mut sums));
-    let micros = row.sum(|cells| &latency(cells).sum_micros);
+    row.cells.iter().for_each(|cells| cells.times.add_to(time, &mut sums));
+    let micros = row.cells.iter().map(|cells| cells.times.sum_micros(time)).sum();
     fold.of_sums(&sums, micros)
 }
 
@@ -83,8 +83,3 @@ fn rows<'a>(config: &'a Config, book: &'a RouteBook, versions: &[Told<'a>]) -> V
         })
         .collect()
 }
-
-type Of = fn(&RouteCells) -> &Coarse;
-
-const OUTCOMES: [(&str, Of); 2] =
-    [("ok", |cells| &cells.latency), ("error", |cells| &cells.failure_latency)];
