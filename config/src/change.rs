@@ -63,6 +63,7 @@ impl fmt::Display for Change {
         };
         write!(f, "{sign} {}", spaced(&self.path))?;
         match (&self.old, &self.new) {
+            (Some(old), Some(new)) if old == new => write!(f, " {old}, with other content")?,
             (Some(old), Some(new)) => write!(f, " {old} → {new}")?,
             (Some(one), None) | (None, Some(one)) => write!(f, " {one}")?,
             (None, None) => {}

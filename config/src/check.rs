@@ -6,10 +6,12 @@
 mod kpi;
 mod listener;
 mod overlap;
+mod rate;
 mod rollout;
 mod route;
 mod service;
 mod shadow;
+mod tls;
 mod upstream;
 
 use std::{collections::HashMap, hash::Hash};
@@ -38,7 +40,7 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
     let metrics = service::metrics(&mut reader, &scope);
     let listeners = listener::all(&mut reader, &scope, &admin, &metrics);
     let upstreams = Upstreams::new(upstream::all(&mut reader, &scope));
-    let globals = route::Globals { timeouts: &timeouts, body_max: limits.body };
+    let globals = route::Globals { timeouts: &timeouts, limits: &limits };
     let routes = route::all(&mut reader, &scope, &upstreams, &globals);
     overlap::check(&mut reader, &routes);
     let shadows = shadow::all(&mut reader, &scope, &upstreams);

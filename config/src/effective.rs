@@ -2,17 +2,18 @@
 
 mod rollout;
 mod shadow;
+mod tls;
 
 use std::{fmt::Display, sync::Arc};
 
 use crate::model::{
     AccessFormat, AccessLog, Action, Balance, Bind, Condition, Config, Cores, Driver, Edits,
     Endpoint, FailureKind, Headers, HostPattern, HostRule, Key, Level, Listener, LogFormat, Match,
-    Metrics, PathPattern, Piece, Rewrite, Route, Secret, Sink, Sticky, StickyMode, Timeouts,
-    Upstream, UpstreamIx, VersionIx,
+    Metrics, PathPattern, Piece, RateLimit, Rewrite, Route, RouteRate, Secret, Sink, Sticky,
+    StickyMode, Timeouts, Upstream, UpstreamIx, VersionIx,
 };
 use crate::names::bare_pattern;
-use crate::units::{show_duration, show_percent, show_share, show_size};
+use crate::units::{show_byte_rate, show_duration, show_percent, show_rate, show_share, show_size};
 
 /// What stands for a secret.
 const REDACTED: &str = "<redacted>";
@@ -156,6 +157,13 @@ fn listener(out: &mut Writer, it: &Listener) {
     out.list("trusted", it.trusted.iter());
     out.list("upgrade", it.upgrade.iter());
     out.plain("connect", it.connect);
+    out.plain("proxy_protocol", it.proxy_protocol.is_some());
+    if let Some(senders) = &it.proxy_protocol {
+        out.list("proxy_trusted", senders.iter());
+    }
+    if let Some(it) = &it.tls {
+        out.within("tls", |out| tls::listener(out, it));
+    }
 }
 
 fn bind(it: &Bind) -> String {
@@ -187,7 +195,13 @@ fn upstream(out: &mut Writer, it: &Upstream) {
     for version in &it.versions {
         out.within(&format!("versions.{}", version.name), |out| {
             out.list("endpoints", version.endpoints.iter().map(endpoint));
+            if version.proxy_protocol {
+                out.text("proxy_protocol", "v2");
+            }
             headers(out, &version.headers);
+            if let Some(it) = &version.tls {
+                out.within("tls", |out| tls::version(out, it));
+            }
         });
     }
     out.within("sticky", |out| sticky(out, &it.sticky));
@@ -306,6 +320,11 @@ fn route(out: &mut Writer, it: &Route, config: &Config) {
         out.text("tunnel", show_duration(own.tunnel));
     });
     out.text("limits.body", show_size(it.body_max));
+    match &it.rate {
+        RouteRate::Global => {}
+        RouteRate::Own(own) => out.within("limits", |out| rate(out, own)),
+        RouteRate::Off => out.text("limits.rate", "0"),
+    }
 }
 
 fn rewrite(out: &mut Writer, it: &Rewrite) {
@@ -383,6 +402,7 @@ fn timeouts(out: &mut Writer, it: &Timeouts) {
     for (key, duration) in [
         ("header", it.header),
         ("body", it.body),
+        ("handshake", it.handshake),
         ("idle", it.idle),
         ("connect", it.connect),
         ("response", it.response),
@@ -398,6 +418,15 @@ fn timeouts(out: &mut Writer, it: &Timeouts) {
 fn limits(out: &mut Writer, config: &Config) {
     let it = &config.limits;
     out.plain("connections", it.connections);
+    out.plain("handshakes", it.handshakes);
+    out.plain("per_client", it.per_client);
+    if let Some(limit) = &it.rate {
+        rate(out, limit);
+    } else {
+        out.text("by", key(&it.by));
+    }
+    out.text("body_rate", show_byte_rate(it.body_rate));
+    out.text("memory", show_size(it.memory));
     out.text("header_bytes", show_size(it.header_bytes.into()));
     out.text("request_line_bytes", show_size(it.request_line_bytes.into()));
     out.plain("headers", it.headers);
@@ -406,6 +435,12 @@ fn limits(out: &mut Writer, config: &Config) {
     out.text("body", show_size(it.body));
     out.plain("requests_per_connection", it.requests_per_connection);
     out.text("shadow", show_size(config.limits.shadow));
+}
+
+fn rate(out: &mut Writer, it: &RateLimit) {
+    out.text("rate", show_rate(it.rate));
+    out.plain("burst", it.burst);
+    out.text("by", key(&it.by));
 }
 
 fn admin(out: &mut Writer, config: &Config) {

@@ -51,6 +51,8 @@ pub enum Kind {
         /// Whether it may.
         points: bool,
     },
+    /// A certificate: `{ cert = "…", key = "…" }`.
+    Certificate,
     /// A step of a rollout: `"5% for 20m"` or a table.
     Step,
     /// Any text.

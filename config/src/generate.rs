@@ -167,6 +167,7 @@ fn kind_schema(kind: &Kind, path: &str) -> Json {
             pattern(r"^[0-9]+(\.[0-9]+)?(%|pp)( *\+ *[0-9]+(\.[0-9]+)?(%|pp))?$")
         }
         Kind::Step => step_schema(),
+        Kind::Certificate => certificate_schema(),
         Kind::Text | Kind::Form(_) => scalar(json!({ "type": "string" })),
         Kind::Choice { now, .. } => scalar(json!({ "enum": now })),
         Kind::IntegerOr(_) => scalar(json!({ "type": ["integer", "string"] })),
@@ -204,6 +205,16 @@ fn condition_schema() -> Json {
     };
     let many = json!({ "type": "array", "items": text, "minItems": 1 });
     json!({ "anyOf": [text, many, one("present", "boolean"), one("regex", "string")] })
+}
+
+fn certificate_schema() -> Json {
+    let file = scalar(json!({ "type": "string" }));
+    json!({
+        "type": "object",
+        "properties": { "cert": file, "key": file, "ocsp": file },
+        "required": ["cert", "key"],
+        "additionalProperties": false
+    })
 }
 
 fn step_schema() -> Json {
@@ -303,6 +314,7 @@ fn takes(kind: &Kind) -> String {
         Kind::Worse { points: true } => "allowance".to_owned(),
         Kind::Worse { points: false } => "allowance in percent".to_owned(),
         Kind::Step => "step".to_owned(),
+        Kind::Certificate => "{ cert, key, ocsp }".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Form(form) => (*form).to_owned(),
         Kind::Choice { now, .. } => now.join(" | "),

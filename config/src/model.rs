@@ -7,6 +7,7 @@
 mod rollout;
 mod service;
 mod shadow;
+mod tls;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -17,10 +18,11 @@ pub use rollout::{
     Rollout, Stage, Start, Step, Timing, Window, Worse,
 };
 pub use service::{
-    AccessFormat, AccessLog, Admin, Cores, Driver, Level, Limits, Log, LogFormat, Runtime, Sink,
-    State, Timeouts,
+    AccessFormat, AccessLog, Admin, Cores, Driver, Level, Limits, Log, LogFormat, Rate, RateLimit,
+    RouteRate, Runtime, Sink, State, Timeouts,
 };
 pub use shadow::{ArrayRule, BodyMode, Compare, Keep, Noise, Redact, RedactStyle, Shadow};
+pub use tls::{ClientCerts, KeyPair, ListenerTls, Material, TlsVersion, VersionTls, Written};
 
 /// Parts per 100,000: a share of traffic, to 0.001 %.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,6 +111,11 @@ pub struct Listener {
     pub upgrade: Vec<String>,
     /// Whether CONNECT requests are tunnelled to the routed origin instead of refused.
     pub connect: bool,
+    /// Who may connect, each time with a PROXY protocol header that says for whom; absent where
+    /// clients connect themselves.
+    pub proxy_protocol: Option<Vec<IpNet>>,
+    /// TLS, if that is how clients speak.
+    pub tls: Option<ListenerTls>,
 }
 
 /// A local address to listen on.
@@ -166,8 +173,12 @@ pub struct Version {
     pub name: Name,
     /// Where it runs; may be empty only if the version holds no share.
     pub endpoints: Vec<Endpoint>,
+    /// Whether a connection begins with a PROXY protocol header, and so serves one client alone.
+    pub proxy_protocol: bool,
     /// Edits made to requests to, and replies from, this version alone.
     pub headers: Headers,
+    /// TLS, if that is how its origins are spoken to.
+    pub tls: Option<VersionTls>,
 }
 
 /// What picks a request's user apart.
@@ -331,6 +342,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Largest request body in bytes; 0 is unlimited.
     pub body_max: u64,
+    /// How many requests may be made of it.
+    pub rate: RouteRate,
 }
 
 /// What a request must look like; every condition must hold.

@@ -80,7 +80,11 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Wrong> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let rest = rest.trim_end_matches('/');
         let rest = if rest.contains(':') { rest.to_owned() } else { format!("{rest}:80") };
-        let help = (scheme == "http").then(|| format!("did you mean \"{rest}\"?"));
+        let help = match scheme {
+            "http" => Some(format!("did you mean \"{rest}\"?")),
+            "https" => Some("write it without, and `tls = true` beside `endpoints`".to_owned()),
+            _ => None,
+        };
         return Err(address(text, form).label("an endpoint has no scheme").help(help));
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
@@ -127,7 +131,7 @@ fn host_and_port(text: &str) -> Option<(&str, &str)> {
         .filter(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn plain_host(text: &str) -> bool {
+pub(crate) fn plain_host(text: &str) -> bool {
     (1..=253).contains(&text.len())
         && text.split('.').all(|label| {
             (1..=63).contains(&label.len())
@@ -355,20 +359,14 @@ pub(crate) fn key(text: &str) -> Result<Key, Wrong> {
     }
 }
 
-/// Where a webhook is, in the clear and without credentials.
+/// Where a webhook is, without credentials.
 pub(crate) fn webhook(text: &str) -> Result<Arc<str>, Wrong> {
     let wrong = |label: &str| {
         Wrong::new(code::URL, format!("`{text}` is not a webhook's address")).label(label)
     };
-    if text.starts_with("https://") {
-        return Err(Wrong::new(code::LATER, "https is known, but not in this version yet")
-            .label("comes with TLS")
-            .help(
-                "until then, a webhook is asked in the clear: http://HOST:PORT/PATH".to_owned(),
-            ));
-    }
-    let form = "expected \"http://HOST:PORT/PATH\"";
-    let rest = text.strip_prefix("http://").ok_or_else(|| wrong(form))?;
+    let form = "expected \"http://HOST:PORT/PATH\" or \"https://HOST/PATH\"";
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let rest = rest.ok_or_else(|| wrong(form))?;
     let path_at = rest.find('/').unwrap_or(rest.len());
     let (host, path) = rest.split_at(path_at);
     if host.contains('@') {
@@ -562,7 +560,6 @@ mod tests {
         ] {
             assert_eq!(webhook(text).unwrap_err().code, code::URL, "{text:?}");
         }
-        assert_eq!(webhook("https://a/").unwrap_err().code, code::LATER);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value as Json, json};
 
+use crate::code;
+
 /// A stretch of a file, in bytes. Meaningful with the [`Problems`] that holds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -66,8 +68,16 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+/// Code of what is wrong with a certificate.
+pub const CERTIFICATE: &str = code::CERTIFICATE;
+/// Code of what is wrong with a private key.
+pub const PRIVATE_KEY: &str = code::PRIVATE_KEY;
+/// Code of a certificate that works, but hardly as it should.
+pub const COVERS: &str = code::COVERS;
+
 impl Problem {
-    pub(crate) fn error(code: &'static str, place: Place, message: impl Into<String>) -> Self {
+    /// An error, for now without a label.
+    pub fn error(code: &'static str, place: Place, message: impl Into<String>) -> Self {
         Self {
             code,
             severity: Severity::Error,
@@ -79,21 +89,28 @@ impl Problem {
         }
     }
 
-    pub(crate) fn warning(code: &'static str, place: Place, message: impl Into<String>) -> Self {
+    /// A warning, for now without a label.
+    pub fn warning(code: &'static str, place: Place, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, place, message) }
     }
 
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+    /// Says this at its place.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    pub(crate) fn help(mut self, help: impl Into<Option<String>>) -> Self {
+    /// Says what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<Option<String>>) -> Self {
         self.help = help.into();
         self
     }
 
-    pub(crate) fn related(mut self, place: Place, label: impl Into<String>) -> Self {
+    /// Says this of another place that matters.
+    #[must_use]
+    pub fn related(mut self, place: Place, label: impl Into<String>) -> Self {
         self.related.push((place, label.into()));
         self
     }
@@ -136,6 +153,14 @@ pub struct Problems {
 }
 
 impl Problems {
+    /// These with `more`, which whoever looked deeper has found.
+    #[must_use]
+    pub fn with(self, more: Vec<Problem>) -> Self {
+        let mut items = self.items;
+        items.extend(more);
+        Self::new(self.files, items)
+    }
+
     pub(crate) fn new(files: Arc<[SourceFile]>, mut items: Vec<Problem>) -> Self {
         items.sort_by(|a, b| (a.place, a.code).cmp(&(b.place, b.code)));
         items.dedup();

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs,
     io::Read,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,6 +13,7 @@ use toml::de::DeTable;
 
 use crate::{
     code,
+    model::Secret,
     problem::{Place, Problem, Problems, SourceFile},
     tree::{Entry, Node, Table, Value},
 };
@@ -117,6 +119,18 @@ impl<'a> Sources<'a> {
     pub(crate) fn read_beside(&self, place: Place, name: &str) -> Result<String, String> {
         let folder = self.folder(place.file).ok_or("this text may not read files")?;
         read(&folder.join(name))
+    }
+
+    /// Path, content and permission bits of a file named by a value at `place`: any bytes.
+    pub(crate) fn read_material(
+        &self,
+        place: Place,
+        name: &str,
+    ) -> Result<(PathBuf, Secret, u32), String> {
+        let folder = self.folder(place.file).ok_or("this text may not read files")?;
+        let path = folder.join(name);
+        let (bytes, mode) = read_bytes(&path)?;
+        Ok((std::path::absolute(&path).unwrap_or(path), Secret(bytes), mode))
     }
 
     fn include(&mut self, table: &mut Table) {
@@ -353,8 +367,15 @@ fn glob(pattern: &str, name: &str) -> bool {
 }
 
 fn read(path: &Path) -> Result<String, String> {
+    let (bytes, _) = read_bytes(path)?;
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+}
+
+/// What a file holds, and its permission bits.
+fn read_bytes(path: &Path) -> Result<(Vec<u8>, u32), String> {
     let file = fs::File::open(path).map_err(|error| why(&error))?;
-    if file.metadata().is_ok_and(|meta| meta.is_dir()) {
+    let meta = file.metadata().map_err(|error| why(&error))?;
+    if meta.is_dir() {
         return Err("it is a folder".to_owned());
     }
     let mut bytes = Vec::new();
@@ -362,7 +383,7 @@ fn read(path: &Path) -> Result<String, String> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err("it is larger than 4 MiB".to_owned());
     }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+    Ok((bytes, meta.permissions().mode() & 0o7777))
 }
 
 /// The reason without the number of the error, which tells a person nothing.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     code,
-    model::{Share, Worse},
+    model::{Rate, Share, Worse},
     problem::Wrong,
 };
 
@@ -168,6 +168,56 @@ pub(crate) fn points(text: &str) -> Result<f64, Wrong> {
     decimal(number, POINTS_DIGITS, POINTS_MAX).map_err(|why| wrong(&why))
 }
 
+/// Reads a rate of requests: `"100/s"`, `"6000/m"`, `"10/h"`; `"0"` is none.
+pub(crate) fn rate(text: &str) -> Result<Option<Rate>, Wrong> {
+    let wrong = |why: &str| {
+        Wrong::new(code::QUANTITY, format!("`{text}` is not a rate: {why}"))
+            .help("write requests in a second, minute or hour, such as \"100/s\"".to_owned())
+    };
+    if text == "0" {
+        return Ok(None);
+    }
+    let (number, unit) = text.split_once('/').ok_or_else(|| wrong("a `/` is missing"))?;
+    let (_, seconds) = PERS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .ok_or_else(|| wrong("the units are s, m, h"))?;
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits {
+        return Err(wrong("the number is not a whole one"));
+    }
+    let requests = number.parse().ok().filter(|it| (1..=RATE_MAX * seconds).contains(it));
+    match requests.and_then(|requests: u64| u32::try_from(requests).ok()) {
+        Some(requests) => Ok(Some(Rate { requests, per: Duration::from_secs(*seconds) })),
+        None => Err(Wrong::new(code::RANGE, format!("`{text}` is out of range"))
+            .label(format!("between 1 and {RATE_MAX} requests a second"))),
+    }
+}
+
+/// Reads a rate of bytes: `"240B/s"`, `"10KiB/s"`; `"0"` is none.
+pub(crate) fn byte_rate(text: &str) -> Result<u64, Wrong> {
+    if text == "0" {
+        return Ok(0);
+    }
+    let bytes = text.strip_suffix("/s").and_then(|text| size(text).ok()).filter(|bytes| *bytes > 0);
+    let bytes = bytes.ok_or_else(|| {
+        Wrong::new(code::QUANTITY, format!("`{text}` is not a number of bytes per second"))
+            .help("write a size a second, such as \"240B/s\" or \"10KiB/s\"".to_owned())
+    })?;
+    if bytes > BYTE_RATE_MAX {
+        return Err(Wrong::new(code::RANGE, format!("`{text}` is out of range"))
+            .label(format!("at most {}/s", show_size(BYTE_RATE_MAX))));
+    }
+    Ok(bytes)
+}
+
+/// Seconds of the units of a rate.
+const PERS: &[(&str, u64)] = &[("s", 1), ("m", 60), ("h", 3600)];
+/// Requests a second that a rate can tell: far more than a core serves, and at a microsecond each
+/// rounding to nanoseconds still takes nothing off.
+const RATE_MAX: u64 = 1_000_000;
+/// Bytes a second that may be asked of a client's body: who asks for more means a limit of time.
+const BYTE_RATE_MAX: u64 = 1 << 30;
 /// Digits behind the point of a number of percent, as for a [`Share`].
 const RATIO_DIGITS: u32 = 3;
 /// Digits behind the point of a number of percentage points: a tenth of a millionth is finer than
@@ -289,6 +339,19 @@ pub fn show_size(bytes: u64) -> String {
         .map_or_else(|| format!("{bytes}B"), |(unit, scale)| format!("{}{unit}", bytes / scale))
 }
 
+/// A rate as one would write it in the file: `100/s`.
+#[must_use]
+pub fn show_rate(rate: Rate) -> String {
+    let unit = PERS.iter().find(|(_, seconds)| *seconds == rate.per.as_secs());
+    format!("{}/{}", rate.requests, unit.map_or("s", |(name, _)| name))
+}
+
+/// A number of bytes a second as one would write it in the file: `240B/s`.
+#[must_use]
+pub fn show_byte_rate(bytes: u64) -> String {
+    if bytes == 0 { "0".to_owned() } else { format!("{}/s", show_size(bytes)) }
+}
+
 /// A share as one would write it in the file: `10%`, `0.125%`.
 #[must_use]
 pub fn show_share(share: Share) -> String {
@@ -357,6 +420,33 @@ mod tests {
         {
             assert_eq!(share(text), Ok(Share(parts)));
             assert_eq!(show_share(Share(parts)), shown);
+        }
+    }
+
+    #[test]
+    fn rates_survive_the_way_out_and_back() {
+        for (text, requests, seconds) in [
+            ("100/s", 100, 1),
+            ("6000/m", 6000, 60),
+            ("10/h", 10, 3600),
+            ("1000000/s", 1_000_000, 1),
+        ] {
+            let read = Rate { requests, per: Duration::from_secs(seconds) };
+            assert_eq!(rate(text), Ok(Some(read)));
+            assert_eq!(show_rate(read), text);
+        }
+        assert_eq!((rate("0"), byte_rate("0")), (Ok(None), Ok(0)));
+        for text in
+            ["", "100", "/s", "0/s", "1.5/s", "+1/s", "-1/s", "100/d", "1000001/s", "5000000000/h"]
+        {
+            assert!(rate(text).is_err(), "{text}");
+        }
+        for (text, bytes) in [("240B/s", 240), ("10KiB/s", 10_240), ("1GiB/s", 1 << 30)] {
+            assert_eq!(byte_rate(text), Ok(bytes));
+            assert_eq!(show_byte_rate(bytes), text);
+        }
+        for text in ["", "240B", "240", "0B/s", "240B/m", "2GiB/s"] {
+            assert!(byte_rate(text).is_err(), "{text}");
         }
     }
 

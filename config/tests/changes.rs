@@ -197,3 +197,31 @@ fn a_route_that_leads_elsewhere_by_the_same_number_has_changed() {
     let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["~ route.one.to \"a\" → \"b\"", "~ route.two.to \"b\" → \"a\""]);
 }
+
+#[test]
+fn a_route_has_the_rate_of_all_unless_it_says_otherwise() {
+    let routes = |limits: &str| {
+        let text = format!("limits = {{ {limits} }}\n{BEFORE}limits = {{ rate = \"0\" }}\n{MORE}");
+        let all = effective(&config(&text));
+        let of = |path: &str| all.iter().find(|it| it.path == path).map(|it| it.value.clone());
+        ["limits.burst", "route.shop.limits.rate", "route.a.limits.rate", "route.b.limits.by"]
+            .map(|path| of(path).unwrap_or_default())
+    };
+    const MORE: &str = "[route.a]\nmatch.path = \"/a\"\nrespond.status = 204\n\
+        limits = { rate = \"5/m\" }\n\
+        [route.b]\nmatch.path = \"/b\"\nrespond.status = 204\n\
+        limits = { rate = \"1/s\", by = \"cookie:uid\" }\n";
+    assert_eq!(routes(""), ["", "\"0\"", "\"5/m\"", "\"cookie:uid\""]);
+    assert_eq!(
+        routes("rate = \"6000/m\", by = \"header:x-user\""),
+        ["100", "\"0\"", "\"5/m\"", "\"cookie:uid\""]
+    );
+    let own = "limits.rate = \"100/s\"\nlimits.burst = 7\nlisten = \"127.0.0.1:1\"\n\
+               route.a = { respond.status = 204, limits.by = \"query:k\" }\n\
+               route.c = { match.path = \"/c\", respond.status = 204, limits.rate = \"5/m\" }\n";
+    let all = effective(&config(own));
+    let of = |path: &str| all.iter().find(|it| it.path == path).map(|it| it.value.as_str());
+    assert_eq!(of("route.a.limits.rate"), Some("\"100/s\""));
+    assert_eq!(of("route.a.limits.burst"), Some("7"));
+    assert_eq!(of("route.c.limits.burst"), Some("1"), "five a minute give none in a second");
+}

@@ -3,8 +3,8 @@
 use std::{fs, path::PathBuf};
 
 use gnomon_config::{
-    Loaded, Options, Problems, load,
-    model::{Level, Share},
+    Loaded, Options, Problems, diff, load,
+    model::{Level, Share, TlsVersion},
 };
 
 /// A folder of its own for each test.
@@ -173,4 +173,81 @@ fn values_come_from_environment_and_files_but_never_structure() {
 
     fs::write(root.join("secret"), "short").unwrap();
     assert_eq!(codes(load(&root.join("gnomon.toml"), &options)), ["G009"]);
+}
+
+const TLS: &str = r#"
+listener.https = { bind = "127.0.0.1:8443", tls = { cert = "tls/a.pem", key = "tls/a.key" } }
+listener.mutual.bind = "127.0.0.1:8444"
+listener.mutual.tls.certs = [
+  { cert = "tls/a.pem", key = "tls/a.key" },
+  { cert = "tls/a.pem", key = "tls/a.key", ocsp = "tls/a.ocsp" },
+]
+listener.mutual.tls.min = "1.3"
+listener.mutual.tls.client_ca = "tls/ca.pem"
+upstream.shop.versions.v1.endpoints = ["shop.internal:443"]
+upstream.shop.versions.v1.tls = { name = "Shop.Internal", ca = "tls/ca.pem", cert = "tls/a.pem", key = "tls/a.key" }
+upstream.shop.versions.v2 = { endpoints = ["shop.internal:443"], tls = true }
+upstream.shop.versions.v3 = { endpoints = ["shop.internal:443"], tls = false }
+route.shop.to = "shop"
+"#;
+
+fn with_tls(name: &str, key: &str) -> PathBuf {
+    let files = [
+        ("gnomon.toml", "include = [\"conf.d/*.toml\"]\n"),
+        ("conf.d/tls.toml", TLS),
+        ("conf.d/tls/a.pem", "a certificate"),
+        ("conf.d/tls/a.key", key),
+        ("conf.d/tls/a.ocsp", "a staple"),
+        ("conf.d/tls/ca.pem", "a root"),
+    ];
+    folder(name, &files)
+}
+
+#[test]
+fn what_tls_names_is_read_beside_the_file_that_names_it() {
+    let root = with_tls("tls", "a key");
+    let config = load(&root.join("gnomon.toml"), &Options::default()).unwrap().config;
+    let [https, mutual] = [0, 1].map(|at| config.listeners[at].tls.clone().unwrap());
+    assert_eq!(https.certs[0].cert.content.0, b"a certificate");
+    assert_eq!(https.certs[0].key.path, root.join("conf.d/tls/a.key"));
+    assert_eq!((https.min, &https.clients), (TlsVersion::V12, &None));
+    assert_eq!(mutual.certs[1].ocsp.as_ref().unwrap().content.0, b"a staple");
+    assert_eq!(mutual.min, TlsVersion::V13);
+    assert!(mutual.clients.unwrap().required);
+    let [v1, v2, v3] = [0, 1, 2].map(|at| config.upstreams[0].versions[at].tls.clone());
+    let v1 = v1.unwrap();
+    assert_eq!(v1.name.as_deref(), Some("shop.internal"));
+    assert_eq!(v1.identity.unwrap().key.content.0, b"a key");
+    let v2 = v2.unwrap();
+    assert!(v2.verify && v2.ca.is_none() && v2.name.is_none());
+    assert_eq!(v3, None);
+}
+
+#[test]
+fn other_content_under_the_same_name_is_a_change() {
+    let read = |key| {
+        let root = with_tls("changed", key);
+        load(&root.join("gnomon.toml"), &Options::default()).unwrap().config
+    };
+    let (old, new) = (read("a key"), read("another"));
+    assert_eq!(diff(&old, &old.clone()), []);
+    let changes: Vec<String> = diff(&old, &new).iter().map(ToString::to_string).collect();
+    assert_eq!(changes.len(), 3, "{changes:?}");
+    assert!(changes[0].starts_with("~ listener.https.tls.certs [{ cert = "), "{changes:?}");
+    assert!(changes[0].ends_with(", with other content"), "{changes:?}");
+    assert!(changes[2].starts_with("~ upstream.shop.versions.v1.tls.key "), "{changes:?}");
+    let written: String =
+        gnomon_config::effective(&new).iter().map(|it| it.value.clone()).collect();
+    assert!(!written.contains("another"), "{written}");
+}
+
+#[test]
+fn a_file_of_tls_that_cannot_be_read_is_told_where_it_is_named() {
+    let root = with_tls("unread", "a key");
+    fs::remove_file(root.join("conf.d/tls/a.key")).unwrap();
+    let problems = load(&root.join("gnomon.toml"), &Options::default()).unwrap_err();
+    assert!(problems.iter().all(|problem| problem.code == "G009"), "{problems}");
+    let first = problems.iter().next().unwrap();
+    assert_eq!(first.message, "cannot read tls/a.key: there is no such file");
+    assert_eq!(problems.position(first.place.file, first.place.start), (2, 79));
 }

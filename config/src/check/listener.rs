@@ -1,6 +1,6 @@
 //! `listen` and `[listener.*]`: where clients connect.
 
-use super::{named, repeated};
+use super::{named, repeated, tls};
 use crate::{
     code,
     model::{Admin, Bind, Listener, Metrics, Name},
@@ -58,16 +58,19 @@ fn listener(
     bind: Vec<Placed<Bind>>,
     binds: &mut Vec<Placed<Bind>>,
 ) -> Listener {
-    reader.not_empty(scope, &["bind", "protocols"]);
+    reader.not_empty(scope, &["bind", "protocols", "proxy_trusted"]);
     reader.choices(scope, "protocols");
     binds.extend(bind.iter().cloned());
+    let senders = values(reader.forms(scope, "proxy_trusted", names::network));
     Listener {
+        tls: tls::listener(reader, scope, &name),
         name,
         bind: values(bind),
         backlog: reader.integer(scope, "backlog"),
         trusted: values(reader.forms(scope, "trusted", names::network)),
         upgrade: values(reader.forms(scope, "upgrade", protocol)),
         connect: reader.bool(scope, "connect"),
+        proxy_protocol: reader.bool(scope, "proxy_protocol").then_some(senders),
     }
 }
 

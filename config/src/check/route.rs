@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Upstreams, named, repeated, service, target};
+use super::{Upstreams, named, rate, repeated, service, target};
 use crate::{
     code,
     fields::Field,
     known,
     model::{
-        Action, Condition, Edits, Headers, Match, Name, PathPattern, Regex, Rewrite, Route,
+        Action, Condition, Edits, Headers, Limits, Match, Name, PathPattern, Regex, Rewrite, Route,
         Timeouts, UpstreamIx,
     },
     names::{self, Anchor},
@@ -20,7 +20,7 @@ use crate::{
 /// What a route narrows.
 pub(super) struct Globals<'a> {
     pub(super) timeouts: &'a Timeouts,
-    pub(super) body_max: u64,
+    pub(super) limits: &'a Limits,
 }
 
 /// A route, with the places that problems point at.
@@ -72,7 +72,8 @@ fn route(
         rewrite,
         headers: headers(reader, scope),
         timeouts: service::route_timeouts(reader, scope, globals.timeouts),
-        body_max: reader.size_or(&scope.child("limits"), "body", globals.body_max),
+        body_max: reader.size_or(&scope.child("limits"), "body", globals.limits.body),
+        rate: rate::of_route(reader, &scope.child("limits"), globals.limits),
     };
     DeclaredRoute { route, place: entry.key_place, broken }
 }

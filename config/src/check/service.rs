@@ -2,18 +2,20 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use super::rate;
 use crate::{
     code,
     fields::Field,
     known,
     model::{
-        AccessFormat, AccessLog, Admin, Cores, Driver, Level, Limits, Log, LogFormat, Metrics,
+        AccessFormat, AccessLog, Admin, Cores, Driver, Key, Level, Limits, Log, LogFormat, Metrics,
         Runtime, Sink, State, Timeouts,
     },
     names,
     problem::{Problem, Wrong},
     read::{Reader, Scope, shared, values},
     tree::{Node, Value},
+    units,
 };
 
 pub(super) fn timeouts(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Timeouts {
@@ -21,6 +23,7 @@ pub(super) fn timeouts(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Timeout
     let timeouts = Timeouts {
         header: reader.duration(&scope, "header"),
         body: reader.duration(&scope, "body"),
+        handshake: reader.duration(&scope, "handshake"),
         idle: reader.duration(&scope, "idle"),
         connect: reader.duration(&scope, "connect"),
         response: reader.duration(&scope, "response"),
@@ -68,8 +71,15 @@ fn in_time(reader: &mut Reader<'_, '_>, scope: &Scope<'_>, timeouts: &Timeouts) 
 
 pub(super) fn limits(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Limits {
     let scope = root.child("limits");
+    let by = rate::by(reader, &scope).unwrap_or(Key::ClientIp);
     Limits {
         connections: reader.integer(&scope, "connections"),
+        handshakes: reader.integer(&scope, "handshakes"),
+        per_client: reader.integer(&scope, "per_client"),
+        rate: rate::global(reader, &scope, &by),
+        by,
+        body_rate: reader.form(&scope, "body_rate", units::byte_rate).map_or(0, |it| it.value),
+        memory: reader.size(&scope, "memory"),
         header_bytes: reader.size(&scope, "header_bytes"),
         request_line_bytes: reader.size(&scope, "request_line_bytes"),
         headers: reader.integer(&scope, "headers"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Declared, DeclaredVersion, bounded, guessing, named, repeated, route};
+use super::{Declared, DeclaredVersion, bounded, guessing, named, repeated, route, tls};
 use crate::{
     code, known,
     model::{
@@ -92,7 +92,10 @@ fn versions(reader: &mut Reader<'_, '_>, scope: &Scope<'_>, upstream: &str) -> V
             reader.tell(problem.label("again here").related(first, "first here"));
         }
         let headers = route::headers(reader, &scope);
-        let version = Version { name, endpoints: values(endpoints), headers };
+        let tls = tls::version(reader, &scope, &format!("{upstream}@{name}"), &endpoints);
+        let proxy_protocol = !reader.choices(&scope, "proxy_protocol").is_empty();
+        let endpoints = values(endpoints);
+        let version = Version { name, endpoints, proxy_protocol, headers, tls };
         versions.push(Listed { version, place: entry.key_place, readable });
     }
     versions

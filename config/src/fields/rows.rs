@@ -8,7 +8,9 @@ mod traffic;
 use super::{
     Effect::{Later, Reload, Restart},
     Field,
-    Kind::{self, Condition, Duration, Form, Integer, Keyed, Map, OneOrMany, Table, Text},
+    Kind::{
+        self, Certificate, Condition, Duration, Form, Integer, Keyed, Map, OneOrMany, Table, Text,
+    },
     Preset::{Commented, Default, Shown},
 };
 
@@ -59,6 +61,7 @@ const TIME: Kind = Duration { zero: false };
 const TIME_OR_NONE: Kind = Duration { zero: true };
 const ENDPOINTS: Kind = OneOrMany(&Form("endpoint"));
 const NETWORKS: Kind = OneOrMany(&Form("network"));
+const CERTIFICATES: Kind = OneOrMany(&Certificate);
 const FAILURES: &[&str] = &["connect", "reset", "timeout", "5xx"];
 const CONDITIONS: Kind = Map(&Condition);
 const TEXTS: Kind = Map(&Text);

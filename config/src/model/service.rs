@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::Share;
+use super::{Key, Share};
 
 /// Deadlines. Zero means none, where the field says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Timeouts {
     pub header: Duration,
     /// Between two reads of a body, either way, and for a write to make progress.
     pub body: Duration,
+    /// To agree on TLS: with a client from its connection, with an origin from ours.
+    pub handshake: Duration,
     /// Between two requests of a connection.
     pub idle: Duration,
     /// To connect to an origin.
@@ -32,6 +34,21 @@ pub struct Timeouts {
 pub struct Limits {
     /// Client connections over all cores; 0 derives it from the file-descriptor limit.
     pub connections: u32,
+    /// TLS handshakes with clients under way over all cores; 0 derives it from the cores.
+    pub handshakes: u32,
+    /// Connections of one client's address over all cores, of IPv6 its /64; 0 is unlimited.
+    pub per_client: u32,
+    /// How many requests one client may make, if that is limited: those of every route without a
+    /// rate of its own, together.
+    pub rate: Option<RateLimit>,
+    /// Who is counted by a route that has a rate of its own and does not say.
+    pub by: Key,
+    /// Bytes a second that a body must move at least, up or down, while we wait for its client; 0
+    /// is no bound.
+    pub body_rate: u64,
+    /// Bytes of memory that the process may take before it sheds load; 0 derives it from what the
+    /// machine or the cgroup has.
+    pub memory: u64,
     /// Bytes of a request's head.
     pub header_bytes: u32,
     /// Bytes of a request line.
@@ -48,6 +65,37 @@ pub struct Limits {
     pub requests_per_connection: u32,
     /// Bytes that copies for shadows may hold, over all cores.
     pub shadow: u64,
+}
+
+/// A number of requests in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many, one at least.
+    pub requests: u32,
+    /// In which time: a second, a minute or an hour.
+    pub per: Duration,
+}
+
+/// How many requests may be made by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many in the long run.
+    pub rate: Rate,
+    /// How many at once by who has been silent for long enough, one at least.
+    pub burst: u32,
+    /// What tells one who is counted from another.
+    pub by: Key,
+}
+
+/// The rate that holds on a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteRate {
+    /// The global one, counted with all other routes that have none of their own.
+    Global,
+    /// Its own, counted apart.
+    Own(Box<RateLimit>),
+    /// None, though there may be a global one.
+    Off,
 }
 
 /// The admin API.

@@ -71,7 +71,9 @@ pub(crate) fn upstream(name: &str, versions: &[(&str, u32)], mode: StickyMode) -
     let version = |(number, (name, _)): (u8, &(&str, u32))| Version {
         name: (*name).into(),
         endpoints: vec![Endpoint::Tcp(([10, 0, 0, number], 8080).into())],
+        proxy_protocol: false,
         headers: Headers::default(),
+        tls: None,
     };
     Upstream {
         name: name.into(),
@@ -112,6 +114,7 @@ pub(crate) fn route(text: &str) -> Route {
         headers: Headers::default(),
         timeouts: timeouts(),
         body_max: 0,
+        rate: RouteRate::Global,
     };
     for word in words.split_whitespace() {
         let (key, value) = word.split_once('=').unwrap();
@@ -160,6 +163,7 @@ fn path(text: &str) -> PathPattern {
 fn timeouts() -> Timeouts {
     let none = Duration::ZERO;
     Timeouts {
+        handshake: none,
         header: none,
         body: none,
         idle: none,
@@ -184,6 +188,12 @@ pub(crate) fn config(upstreams: Vec<Upstream>, routes: Vec<Route>) -> Config {
     };
     let limits = Limits {
         connections: 0,
+        handshakes: 0,
+        per_client: 0,
+        rate: None,
+        by: Key::ClientIp,
+        body_rate: 0,
+        memory: 0,
         header_bytes: 0,
         request_line_bytes: 0,
         headers: 0,

@@ -177,6 +177,8 @@ mod tests {
             trusted: Vec::new(),
             upgrade: Vec::new(),
             connect: false,
+            tls: None,
+            proxy_protocol: None,
         }
     }
 

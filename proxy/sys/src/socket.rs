@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use rustix::net::{RecvFlags, Shutdown, SocketFlags};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Bytes not yet sent that a socket takes before a write has to wait. Without it the kernel buffers
@@ -111,6 +111,16 @@ pub fn accept_queue(listener: &impl AsFd) -> io::Result<(u32, u32)> {
     Ok((number(UNACKED), number(SACKED)))
 }
 
+/// Bytes written to a socket that the other end has not acknowledged; 0 if the kernel does not say.
+#[must_use]
+pub fn unacknowledged(fd: RawFd) -> u64 {
+    let mut bytes: libc::c_int = 0;
+    // WHY: neither rustix nor socket2 has SIOCOUTQ, which is TIOCOUTQ by another name.
+    // SAFETY: the caller's socket outlives the call; the kernel writes one int, which is there.
+    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) };
+    if result == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
+}
+
 /// A connection just accepted: non-blocking, closed on exec.
 #[derive(Debug)]
 pub enum Accepted {
@@ -199,6 +209,46 @@ pub fn peek(fd: RawFd) -> Waiting {
     }
 }
 
+/// Sends as much of `bytes` as goes out at once; how much that is.
+///
+/// # Errors
+/// `WouldBlock` if nothing does, or why nothing ever will.
+pub fn send_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    rustix::net::send(borrow(fd), bytes, flags).map_err(Into::into)
+}
+
+/// Copies what waits in a socket's receive queue, from its beginning, without taking it. 0 is the
+/// end of input.
+///
+/// # Errors
+/// `WouldBlock` if nothing waits; whatever receiving fails with.
+pub fn look(fd: RawFd, room: &mut [u8]) -> io::Result<usize> {
+    receive(fd, room, RecvFlags::PEEK | RecvFlags::DONTWAIT)
+}
+
+/// Takes what waits in a socket's receive queue, at most what there is room for. 0 is the end of
+/// input.
+///
+/// # Errors
+/// `WouldBlock` if nothing waits; whatever receiving fails with.
+pub fn take(fd: RawFd, room: &mut [u8]) -> io::Result<usize> {
+    receive(fd, room, RecvFlags::DONTWAIT)
+}
+
+fn receive(fd: RawFd, room: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
+    let (count, _) = rustix::net::recv(borrow(fd), room, flags)?;
+    Ok(count)
+}
+
+/// The address at our end of a TCP connection.
+#[must_use]
+pub fn near_end(fd: RawFd) -> Option<SocketAddr> {
+    let mut address = local_address(&borrow(fd)).ok()?;
+    address.set_ip(address.ip().to_canonical());
+    Some(address)
+}
+
 /// Ends both directions of a socket: whatever waits on it returns at once.
 pub fn shut_down(fd: RawFd) {
     // A socket that is no longer connected is as shut as can be.
@@ -230,6 +280,34 @@ fn borrow<'fd>(fd: RawFd) -> BorrowedFd<'fd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn to_look_takes_nothing() {
+        use std::io::{Read as _, Write as _};
+        let (mut near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (fd, mut room) = (near.as_raw_fd(), [0; 8]);
+        assert_eq!(look(fd, &mut room).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        far.write_all(b"abcd").unwrap();
+        assert_eq!(look(fd, &mut room).unwrap(), 4);
+        assert_eq!(take(fd, &mut room[..3]).unwrap(), 3);
+        assert_eq!(&room[..4], b"abcd");
+        near.read_exact(&mut room[..1]).unwrap();
+        assert_eq!(room[0], b'd');
+        drop(far);
+        assert_eq!(take(fd, &mut room).unwrap(), 0);
+        assert_eq!(near_end(fd), None);
+    }
+
+    #[test]
+    fn what_the_other_end_has_not_read_is_told() {
+        let (mut near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!(unacknowledged(near.as_raw_fd()), 0);
+        std::io::Write::write_all(&mut near, &[0; 100]).unwrap();
+        assert!(unacknowledged(near.as_raw_fd()) >= 100);
+        std::io::Read::read_exact(&mut far, &mut [0; 100]).unwrap();
+        assert_eq!(unacknowledged(near.as_raw_fd()), 0);
+        assert_eq!(unacknowledged(-1), 0);
+    }
 
     #[test]
     fn who_waits_to_be_accepted_is_counted() {

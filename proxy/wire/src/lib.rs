@@ -56,6 +56,7 @@ pub mod known;
 pub mod limits;
 mod lines;
 mod parse;
+pub mod proxy_protocol;
 pub mod reject;
 pub mod request;
 pub mod response;

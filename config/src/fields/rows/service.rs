@@ -6,6 +6,9 @@ use super::{
 };
 use crate::fields::Field as Row;
 
+/// Fields that a head can have: what is parsed has places for no more.
+const FIELDS_MAX: i64 = 256;
+
 pub(super) const ROWS: &[Row] = &[
     // Time and size.
     table("timeouts", "deadlines; 0s is none where it is allowed"),
@@ -15,6 +18,12 @@ pub(super) const ROWS: &[Row] = &[
         TIME,
         "\"30s\"",
         "between two reads of a body, either way, and for a write to make progress",
+    ),
+    key(
+        "timeouts.handshake",
+        TIME,
+        "\"5s\"",
+        "to agree on TLS: with a client from its connection, with an origin from ours",
     ),
     key("timeouts.idle", TIME, "\"75s\"", "between two requests of a client's connection"),
     key("timeouts.connect", TIME, "\"1s\"", "to connect to an origin"),
@@ -40,6 +49,48 @@ pub(super) const ROWS: &[Row] = &[
         "0",
         "client connections over all cores; 0: from the file-descriptor limit",
     ),
+    key(
+        "limits.handshakes",
+        count(0),
+        "0",
+        "TLS handshakes with clients under way over all cores, beyond which connections are refused; 0: 512 a core, which at a round trip of 100 ms is as many as a core can sign",
+    ),
+    key(
+        "limits.per_client",
+        count(0),
+        "0",
+        "connections of one client's address over all cores, of IPv6 its /64; more are closed at once; 0: unlimited",
+    ),
+    free(
+        "limits.rate",
+        Form("rate"),
+        "\"100/s\"",
+        "requests of one client in a second, minute or hour (\"6000/m\", \"10/h\"), together on all routes that have no rate of their own; beyond it 429",
+    ),
+    free(
+        "limits.burst",
+        count(1),
+        "200",
+        "requests at once by who was silent before; left out, what the rate gives in a second, and one at least",
+    ),
+    key(
+        "limits.by",
+        Form("key"),
+        "\"client_ip\"",
+        "who is one client: client_ip (of IPv6 the /64), cookie:NAME, header:NAME or query:NAME; who has no such value is counted by address",
+    ),
+    key(
+        "limits.body_rate",
+        Form("bytes per second"),
+        "\"240B/s\"",
+        "slowest that a body may move, up or down, on average while we wait for its client, judged after 20 s of waiting; 0: as slow as timeouts.body lets it",
+    ),
+    key(
+        "limits.memory",
+        Size { min: 0, max: u64::MAX },
+        "\"0\"",
+        "memory of the process, of which 90, 95 and 98 % shed load; 0: 80 % of what the cgroup allows or the machine has",
+    ),
     key("limits.header_bytes", Size { min: KIB, max: 64 * KIB }, "\"32KiB\"", "a request's head"),
     key(
         "limits.request_line_bytes",
@@ -47,16 +98,16 @@ pub(super) const ROWS: &[Row] = &[
         "\"8KiB\"",
         "a request line",
     ),
-    key("limits.headers", Integer { min: 1, max: 1024 }, "100", "fields of a request's head"),
+    key("limits.headers", Integer { min: 1, max: FIELDS_MAX }, "100", "fields of a request's head"),
     key(
         "limits.response_header_bytes",
-        Size { min: KIB, max: 1024 * KIB },
+        Size { min: KIB, max: 128 * KIB },
         "\"64KiB\"",
         "a reply's head",
     ),
     key(
         "limits.response_headers",
-        Integer { min: 1, max: 1024 },
+        Integer { min: 1, max: FIELDS_MAX },
         "200",
         "fields of a reply's head",
     ),
@@ -78,7 +129,6 @@ pub(super) const ROWS: &[Row] = &[
         "\"64MiB\"",
         "bytes that copies for shadows may hold, over all cores; beyond it there are no copies",
     ),
-    later("limits.per_client", "connections of one client"),
     later("limits.streams", "streams of one HTTP/2 connection"),
     // Operating it.
     table("admin", "the admin API"),

@@ -280,7 +280,7 @@ pub(crate) fn decode(input: &[u8], cuts: impl Iterator<Item = usize>) -> Decoded
 }
 
 /// A decoder that is slow and plain: whole lines, no state.
-fn reference(input: &[u8]) -> Decoded {
+pub(crate) fn reference(input: &[u8]) -> Decoded {
     let (mut content, mut at, mut extensions) = (Vec::new(), 0, 0);
     loop {
         let end = match line_end(&input[at..]) {
