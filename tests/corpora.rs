@@ -8,6 +8,10 @@ mod compare;
 mod config;
 #[path = "../proxy/wire/tests/shared/oracle.rs"]
 mod oracle;
+#[path = "fuzz/fuzz_targets/shared/pair.rs"]
+mod pair;
+#[path = "fuzz/fuzz_targets/shared/preface.rs"]
+mod preface;
 #[path = "fuzz/fuzz_targets/shared/wire.rs"]
 mod wire;
 
@@ -48,4 +52,14 @@ fn configurations_that_were_found_are_read_right() {
 #[test]
 fn documents_that_were_found_are_compared_right() {
     replay("json_diff", compare::json_diff);
+}
+
+#[test]
+fn prefaces_that_were_found_are_read_right() {
+    replay("proxy_protocol", preface::proxy_protocol);
+}
+
+#[test]
+fn conversations_that_were_found_are_passed_on_right() {
+    replay("proxy_pair", pair::proxy_pair);
 }

@@ -3,6 +3,11 @@
 mod it {
     mod admin;
     mod connections;
+    mod faults_disk;
+    mod faults_machine;
+    mod faults_names;
+    mod faults_origins;
+    mod faults_replies;
     mod fields;
     mod framing;
     mod guest;
@@ -11,6 +16,7 @@ mod it {
     mod log;
     mod metrics;
     mod pool;
+    mod proxy_protocol;
     mod record;
     mod reload;
     mod rollout;
@@ -25,6 +31,7 @@ mod it {
     mod shadow_findings;
     mod shadow_secrets;
     mod shadow_store;
+    mod soak;
     mod split;
     mod sticky;
     mod stop;

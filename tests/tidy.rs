@@ -52,12 +52,23 @@ fn check(rule: &str, wrong: &[String]) {
 #[test]
 fn crates_import_only_what_lies_below_them() {
     // docs/ARCHITECTURE.md has the picture. Crates that are not listed import none of ours.
-    let layers: [(&str, &[&str]); 6] = [
+    let layers: [(&str, &[&str]); 7] = [
         (
             "proxy",
-            &["gnomon-config", "gnomon-policy", "gnomon-shadow", "gnomon-sys", "gnomon-wire"],
+            &[
+                "gnomon-config",
+                "gnomon-policy",
+                "gnomon-shadow",
+                "gnomon-sys",
+                "gnomon-tls",
+                "gnomon-wire",
+            ],
         ),
-        ("shadow-worker", &["gnomon-config", "gnomon-policy", "gnomon-sys", "gnomon-wire"]),
+        (
+            "shadow-worker",
+            &["gnomon-config", "gnomon-policy", "gnomon-sys", "gnomon-tls", "gnomon-wire"],
+        ),
+        ("proxy/tls", &["gnomon-sys"]),
         ("proxy/policy", &["gnomon-config", "gnomon-wire"]),
         ("tests", &["gnomon", "gnomon-config", "gnomon-policy"]),
         ("bench", &["gnomon"]),
@@ -93,7 +104,7 @@ fn the_runtime_stays_where_it_is() {
         };
         let folder = manifest.parent().unwrap_or_else(|| Path::new(""));
         for (name, homes) in [
-            ("monoio", &["proxy", "proxy/sys", "shadow-worker"][..]),
+            ("monoio", &["proxy", "proxy/sys", "proxy/tls", "shadow-worker"][..]),
             ("tokio", &["proxy"]),
             ("axum", &["proxy"]),
         ] {
@@ -238,6 +249,7 @@ fn manual() -> Option<String> {
 /// The two letters of every failure that the code can make.
 fn failure_codes() -> BTreeSet<String> {
     let letter = |stage: &str| match stage {
+        "Limit" => 'L',
         "Request" => 'R',
         "Queue" => 'Q',
         "Connect" => 'C',
@@ -285,7 +297,7 @@ fn every_failure_code_is_in_the_manual() {
 
 #[test]
 fn every_field_of_the_status_is_in_the_manual() {
-    let api = read("proxy/src/control/api.rs");
+    let api = read("proxy/src/control/api.rs") + &read("proxy/src/control/api/cores.rs");
     let fields = |name: &str| {
         let body = api.split(&format!("pub struct {name} {{")).nth(1).expect("it is there");
         let body = body.split("\n}").next().unwrap_or_default().to_owned();
@@ -311,4 +323,49 @@ fn every_field_of_the_status_is_in_the_manual() {
     let wrong: Vec<String> =
         names.into_iter().filter(|name| !manual.contains(&format!("`{name}`"))).collect();
     check("docs/OPERATING.md explains each", &wrong);
+}
+
+/// The names of all tests, and of all fuzz targets with `fuzz:` before them.
+fn tests() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for path in files(".rs") {
+        let text = read(&path);
+        let mut is_test = false;
+        for line in text.lines().map(str::trim_start) {
+            is_test |= line.starts_with("#[") && line.contains("test]") && !line.contains("cfg(")
+                || line.starts_with("#[monoio::test(")
+                || line.starts_with("#[tokio::test(");
+            let name = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+            if let Some((name, _)) = name.and_then(|name| name.split_once('('))
+                && std::mem::take(&mut is_test)
+            {
+                names.insert(name.to_owned());
+            }
+        }
+    }
+    let targets = read("tests/fuzz/Cargo.toml");
+    let targets = targets.lines().filter_map(|line| line.strip_prefix("path = \"fuzz_targets/"));
+    names.extend(targets.filter_map(|name| Some(format!("fuzz:{}", name.strip_suffix(".rs\"")?))));
+    names
+}
+
+#[test]
+fn every_promise_is_held_by_a_test_that_exists() {
+    let (threats, known) = (read("docs/THREATS.md"), tests());
+    assert!(known.len() > 300 && known.contains("fuzz:head"), "{known:?}");
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    let sections = threats.split("| held by |\n|---|---|\n").skip(1);
+    for row in sections.flat_map(|rest| rest.lines().take_while(|line| line.starts_with('|'))) {
+        let mut cells = row.trim_matches(['|', ' ']).rsplitn(2, " | ");
+        let (tests, promise) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if named.is_empty() || promise.is_empty() {
+            wrong.push(format!("nothing holds: {row}"));
+        }
+        count += named.len();
+        let unknown = named.into_iter().filter(|name| !known.contains(*name));
+        wrong.extend(unknown.map(|name| format!("there is no test {name}")));
+    }
+    assert!(count > 60, "{count} tests are named");
+    check("docs/THREATS.md promises what tests hold", &wrong);
 }

@@ -17,6 +17,7 @@ pub mod poll;
 pub mod process;
 pub mod relay;
 pub mod report;
+pub mod restarts;
 pub mod rig;
 pub mod run_dir;
 pub mod scenario;

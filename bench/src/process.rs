@@ -175,7 +175,7 @@ fn signal(pid: u32, signal: Signal) {
 }
 
 /// `root` and all its descendants.
-fn tree(root: u32) -> Vec<u32> {
+pub(crate) fn tree(root: u32) -> Vec<u32> {
     let mut all = vec![root];
     let mut at = 0;
     while at < all.len().min(TREE_MAX) {

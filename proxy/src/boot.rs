@@ -5,6 +5,7 @@
 //! bound. Nothing here is global: several proxies may live in one process.
 
 mod shadower;
+mod tickets;
 
 use std::{
     fmt,
@@ -37,8 +38,10 @@ use crate::{
         rollouts::Rollouts,
         state::State,
     },
+    guard::Guard,
     log::OwnLog,
     snapshot::{Phase, Publisher},
+    tls::check::{self, Overdue},
     trial::{self, Sighting},
     worker,
 };
@@ -50,6 +53,8 @@ pub struct Shared {
     pub publisher: Publisher,
     /// One block of counters for each core.
     pub cores: Vec<Arc<CoreCells>>,
+    /// What all cores hold clients to together.
+    pub guard: Guard,
 }
 
 /// Reads the configuration.
@@ -93,6 +98,7 @@ pub fn start(options: Options) -> Result<Running, Refused> {
     let shared = Arc::new(Shared {
         publisher: Publisher::new(state.build()),
         cores: (0..places.count()).map(|_| Arc::default()).collect(),
+        guard: Guard::new(secret(&seed()?)),
     });
     let config = state.config.clone();
     let logs = Arc::new(logs::Desk::new(config.access_log.clone()));
@@ -157,7 +163,8 @@ struct Prepared {
 }
 
 fn prepare(load: &Load) -> Result<Prepared, Refused> {
-    let loaded = load().map_err(|problems| Refused::new(Kind::Config, problems.render(false)))?;
+    let loaded = check::checked(load(), clock::wall().as_secs(), Overdue::Served);
+    let loaded = loaded.map_err(|problems| Refused::new(Kind::Config, problems.render(false)))?;
     for warning in loaded.warnings.iter() {
         tracing::warn!(code = warning.code, "{}", warning.message);
     }
@@ -526,6 +533,12 @@ fn spawn<T: Send + 'static>(
 
 pub(crate) fn seed() -> Result<[u8; 32], Refused> {
     entropy::draw().map_err(|error| Refused::new(Kind::Machine, format!("/dev/urandom: {error}")))
+}
+
+/// The key of the limits' tables.
+fn secret(seed: &[u8; 32]) -> [u64; 2] {
+    let half = |at: usize| seed[at..at + 8].iter().fold(0, |all, &byte| all << 8 | u64::from(byte));
+    [half(0), half(8)]
 }
 
 /// Says plainly what has been started.

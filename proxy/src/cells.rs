@@ -60,6 +60,23 @@ pub struct CoreCells {
     pub accept_failures: Cell,
     /// Times that accepting paused because `limits.connections` was reached.
     pub accept_pauses: Cell,
+    /// Connections refused because their PROXY protocol header did not come as it must: see
+    /// [`PREFACE_FLAWS`].
+    pub prefaces: [Cell; 4],
+    /// Connections closed at once because their client had `limits.per_client` of them.
+    pub client_refusals: Cell,
+    /// Connections closed at once because the process was pressed.
+    pub strain_connections: Cell,
+    /// Requests answered with 503 because the process was pressed.
+    pub strain_requests: Cell,
+    /// Requests answered with 429 because their client had asked too often.
+    pub rate_refusals: Cell,
+    /// Clients forgotten before their bucket was full, for want of a place for another.
+    pub rates_forgotten: Cell,
+    /// Uploads ended because they were slower than `limits.body_rate`.
+    pub slow_uploads: Cell,
+    /// Replies cut because their client read more slowly than `limits.body_rate`.
+    pub slow_readers: Cell,
     /// Requests whose head was read.
     pub requests: Cell,
     /// Requests refused as malformed or too large.
@@ -84,9 +101,16 @@ pub struct CoreCells {
     pub busy_nanos: Cell,
     /// Nanoseconds in which it did not, because there was nothing to do or another had the CPU.
     pub wait_nanos: Cell,
+    /// Nanoseconds that its thread has worked in one turn of its loop, the shorter of the last two.
+    pub turn_nanos: Cell,
     /// Turns of the housekeeping task that came more than 10 ms late.
     pub stalls: Cell,
 }
+
+/// Why a connection was refused before its first request, in the order of [`CoreCells::prefaces`]:
+/// by somebody who may not connect, with bytes that are no header, too slow, or gone before it
+/// had come.
+pub const PREFACE_FLAWS: [&str; 4] = ["untrusted", "malformed", "timeout", "gone"];
 
 /// What one core counts about one version of one upstream.
 #[derive(Debug, Default)]

@@ -9,6 +9,10 @@ pub type Moment = Instant;
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn now() -> Moment {
+    #[cfg(test)]
+    if let Some((now, _)) = SIMULATED.get() {
+        return now;
+    }
     Instant::now()
 }
 
@@ -16,7 +20,22 @@ pub fn now() -> Moment {
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn wall() -> Duration {
+    #[cfg(test)]
+    if let Some((_, wall)) = SIMULATED.get() {
+        return wall;
+    }
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+thread_local! {
+    static SIMULATED: std::cell::Cell<Option<(Moment, Duration)>> = const { std::cell::Cell::new(None) };
+}
+
+/// Makes it this late on this thread, monotonic and since the epoch, until told otherwise.
+#[cfg(test)]
+pub(crate) fn simulate(time: Option<(Moment, Duration)>) {
+    SIMULATED.set(time);
 }
 
 /// Nanoseconds of a duration; saturates after 584 years.

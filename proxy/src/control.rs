@@ -6,7 +6,9 @@
 mod admin;
 pub mod api;
 pub mod ctl;
+mod dial;
 mod doors;
+mod enduring;
 mod findings;
 mod format;
 mod golden;
@@ -17,7 +19,7 @@ pub(crate) mod logs;
 pub(crate) mod memory;
 pub mod metrics;
 mod record;
-mod registry;
+pub(crate) mod registry;
 pub(crate) mod reload;
 pub(crate) mod resolve;
 pub(crate) mod rollouts;
@@ -28,6 +30,8 @@ mod splits;
 pub(crate) mod state;
 mod status;
 pub(crate) mod stop;
+pub mod strain;
+pub(crate) mod tls;
 pub(crate) mod trials;
 mod watch;
 
@@ -54,6 +58,7 @@ use self::{
     saturation::Saturation,
     splits::Verb,
     state::State,
+    strain::Overload,
     watch::Watch,
 };
 use crate::{
@@ -87,6 +92,8 @@ pub(crate) struct Control {
     metrics: metrics::Exposition,
     /// How full everything was at the last look.
     saturation: Mutex<Arc<Saturation>>,
+    /// How hard the process was pressed at the last look.
+    overload: Mutex<Arc<Overload>>,
     /// Where the admin API answers over TCP, if it does.
     pub(crate) admin_address: Option<SocketAddr>,
 }
@@ -128,6 +135,7 @@ impl Control {
             started_wall: clock::wall(),
             metrics: metrics::Exposition::default(),
             saturation: Mutex::default(),
+            overload: Mutex::default(),
             admin_address: parts.admin_address,
         }
     }
@@ -143,13 +151,16 @@ impl Control {
             self.serve_metrics(wanted, listener);
         }
         self.follow_checks();
-        tokio::spawn(self.clone().tick_for_ever());
-        tokio::spawn(self.clone().follow_saturation());
-        tokio::spawn(self.clone().resolve_for_ever());
-        tokio::spawn(self.clone().roll_for_ever());
-        tokio::spawn(self.clone().keep_for_ever());
-        tokio::spawn(self.rollouts().hooks.clone().deliver_for_ever());
-        tokio::spawn(self.clone().count_for_ever());
+        self.endure("tick", Self::tick_for_ever);
+        self.endure("saturation", Self::follow_saturation);
+        self.endure("strain", Self::follow_strain);
+        self.endure("names", Self::resolve_for_ever);
+        self.endure("rollouts", Self::roll_for_ever);
+        self.endure("tls", Self::keep_tls_for_ever);
+        self.endure("records", Self::keep_for_ever);
+        self.endure("counts", Self::count_for_ever);
+        let hooks = self.rollouts().hooks.clone();
+        enduring::keep("hooks", move || hooks.clone().deliver_for_ever());
         match signals {
             Signals::Handled => self.listen_to_signals(),
             Signals::Ignored => {}
@@ -164,6 +175,14 @@ impl Control {
         self.end_rollouts().await;
         self.leave();
         report
+    }
+
+    fn endure<F>(self: &Arc<Self>, name: &'static str, task: fn(Arc<Self>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let control = self.clone();
+        enduring::keep(name, move || task(control.clone()));
     }
 
     /// All that snapshots are made from. Never to be held over an `.await`.

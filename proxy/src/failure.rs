@@ -22,6 +22,8 @@ pub(crate) enum Side {
 /// When it ended. The letters are HAProxy's where it has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// Before anything is done for the request.
+    Limit,
     /// Reading or sending the request's head.
     Request,
     /// Waiting for a place in the origin's pool.
@@ -79,7 +81,8 @@ impl Failure {
         match (self.side, self.kind) {
             (Side::Client, Kind::Malformed(reject)) => reject.status(),
             (Side::Client, Kind::Timeout) => 408,
-            (Side::Client, Kind::Gone | Kind::Unexpected | Kind::Unavailable | Kind::Full) => 400,
+            (Side::Client, Kind::Full) => 429,
+            (Side::Client, Kind::Gone | Kind::Unexpected | Kind::Unavailable) => 400,
             (Side::Origin, Kind::Timeout) => 504,
             (Side::Origin, Kind::Gone | Kind::Malformed(_) | Kind::Unexpected) => 502,
             (Side::Origin, Kind::Unavailable | Kind::Full) | (Side::Proxy, _) => 503,
@@ -94,6 +97,7 @@ impl Failure {
             Side::Proxy => b'P',
         };
         let stage = match self.stage {
+            Stage::Limit => b'L',
             Stage::Request => b'R',
             Stage::Queue => b'Q',
             Stage::Connect => b'C',
@@ -130,6 +134,8 @@ impl fmt::Display for Failure {
             (_, _, Kind::Malformed(reject)) => return f.write_str(reject.as_str()),
             (_, _, Kind::Unexpected) => "the origin replied what nobody asked for",
             (_, _, Kind::Unavailable) => "no endpoint available",
+            (Side::Client, Stage::Limit, _) => "the client asks too often",
+            (_, Stage::Limit, _) => "the proxy has too much to do",
             (_, Stage::Queue, _) => "no origin connection became free in time",
             (_, _, Kind::Full) => "a limit was reached",
             (Side::Client, _, Kind::Timeout) => "the client was too slow",

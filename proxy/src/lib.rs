@@ -8,7 +8,7 @@
 //! (`worker/relay`) while the rest of the request is still going up (`worker/upload`).
 //! `worker/record` counts it in this core's [`cells`] and writes one record into its ring
 //! ([`access`]). No lock is taken, nothing is shared with another core but the snapshot's
-//! generation.
+//! generation, and, where clients are limited, words in the tables of [`guard`].
 //!
 //! All else is the [`control`] thread's: it loads the configuration, checks health, resolves names,
 //! answers the admin API, and publishes a new snapshot whenever something has changed. [`boot`]
@@ -22,6 +22,7 @@ pub mod clock;
 pub mod control;
 mod demo;
 mod failure;
+pub mod guard;
 pub mod log;
 mod patience;
 mod runtime;

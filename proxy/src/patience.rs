@@ -32,6 +32,11 @@ impl Ticks {
         Self(u32::try_from(ticks).unwrap_or(NEVER).min(NEVER / 2))
     }
 
+    /// So many whole seconds.
+    pub(crate) const fn of_seconds(seconds: u32) -> Self {
+        Self(seconds * 1000 / TICK_MILLIS + 1)
+    }
+
     /// So many.
     pub(crate) const fn exactly(ticks: u32) -> Self {
         Self(ticks)

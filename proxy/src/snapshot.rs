@@ -18,7 +18,10 @@ use gnomon_config::{
     Config,
     model::{Limits, Listener, Pool},
 };
-use gnomon_policy::table::{Availability, Table};
+use gnomon_policy::{
+    limit::Rates,
+    table::{Availability, Table},
+};
 use gnomon_shadow::terms::Terms;
 pub use gnomon_sys::address::Address;
 
@@ -53,6 +56,8 @@ pub struct Snapshot {
     pub table: Arc<Table>,
     /// Deadlines of each route, in the configuration's order.
     pub(crate) patience: Arc<patience::OfRoutes>,
+    /// How often its clients may ask; absent without rates.
+    pub rates: Option<Arc<Rates>>,
     /// Which versions have an endpoint that may be used.
     pub availability: Availability,
     /// Bound listeners.
@@ -112,6 +117,8 @@ pub struct EndpointView {
     pub available: bool,
     /// How TLS is spoken with it, if it is. Where that changes, so does `id`.
     pub tls: Option<Arc<OriginTls>>,
+    /// Whether it is told by a PROXY protocol header who each connection is for.
+    pub announced: bool,
     /// Its counters, one block per core.
     pub cells: Vec<Arc<EndpointCells>>,
 }

@@ -1,8 +1,25 @@
 //! What speaking TLS takes, as control prepares it and every core uses it: immutable, shared.
+//!
+//! `check` says what is wrong with certificates and keys, with the place in the configuration;
+//! `material` reads them; `by_name` chooses among them; `server` and `origin` make of them what the
+//! two ends of an exchange need; `tickets` has sessions resumed on any core, and `identity` tells
+//! origins who a client is.
 
-use std::sync::Arc;
+mod by_name;
+pub mod check;
+pub mod identity;
+pub(crate) mod material;
+pub(crate) mod origin;
+pub(crate) mod server;
+pub mod tickets;
 
-use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
+use std::sync::{Arc, LazyLock};
+
+use rustls::{
+    ClientConfig, ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::ServerName,
+};
 
 /// How a listener speaks TLS with clients: certificates by name, protocols, resumption, and whose
 /// certificates it asks for.
@@ -15,4 +32,23 @@ pub struct OriginTls {
     pub config: Arc<ClientConfig>,
     /// The name that its certificate must be for.
     pub name: ServerName<'static>,
+}
+
+impl PartialEq for OriginTls {
+    /// Whether a connection made under the one may be used under the other.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config) && self.name == other.name
+    }
+}
+
+/// Cryptography: AWS-LC, which is as fast as any and kept up by many.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+        LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+    PROVIDER.clone()
+}
+
+/// The protocols that we speak within TLS, the one we would rather have first.
+fn protocols() -> Vec<Vec<u8>> {
+    vec![b"http/1.1".to_vec()]
 }

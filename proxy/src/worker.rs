@@ -4,6 +4,7 @@
 //! its own cells and its own end of the log's ring. No core waits for another.
 
 mod accept;
+mod alarms;
 mod answer;
 mod buffers;
 mod client;
@@ -15,14 +16,21 @@ mod flow;
 mod identity;
 mod origin;
 mod outgoing;
+mod preface;
 mod readahead;
 mod record;
 mod relay;
+mod restraint;
 mod tap;
 mod tick;
 mod tunnel;
 mod upload;
 mod view;
+
+/// The simulation of all this, in virtual time.
+#[cfg(test)]
+#[path = "../../tests/sim/sim.rs"]
+mod sim;
 
 use std::{
     cell::{Cell, RefCell},
@@ -31,16 +39,18 @@ use std::{
 };
 
 use gnomon_config::model::{self, Share};
-use gnomon_policy::Luck;
+use gnomon_policy::{Luck, strain::Level};
 use gnomon_shadow::{counts::Account, exchange::Message, lanes::Lane};
-use gnomon_sys::affinity;
+use gnomon_sys::{affinity, memory};
 use gnomon_wire::{RequestHead, ResponseHead};
 
 use self::{
     accept::Door, buffers::Buffers, date::Date, deadline::Deadlines, identity::Identities,
     view::View,
 };
-use crate::{access::Recorder, boot::Shared, cells::CoreCells, runtime, trial::Sighting};
+use crate::{
+    access::Recorder, boot::Shared, cells::CoreCells, patience::Ticks, runtime, trial::Sighting,
+};
 
 /// What a worker is given at its start.
 pub(crate) struct Setup {
@@ -100,6 +110,13 @@ pub(crate) fn run(setup: Setup) {
     });
 }
 
+/// Has a task run on this core beside the others.
+fn spawn(task: impl Future<Output = ()> + 'static) {
+    #[cfg(test)]
+    let task = sim::hooks::watched(task);
+    monoio::spawn(task);
+}
+
 /// One core's world.
 pub(crate) struct Worker {
     index: usize,
@@ -134,6 +151,8 @@ pub(crate) struct Worker {
     tapped: Cell<u64>,
     /// How much of the latest while this core has worked.
     busy: Cell<Share>,
+    /// The level of strain that it goes by.
+    strained: Cell<Level>,
 }
 
 /// Room for one exchange's parsed heads, used again and again.
@@ -177,6 +196,7 @@ impl Worker {
             ticket: Cell::new(0),
             tapped: Cell::new(0),
             busy: Cell::new(Share::NONE),
+            strained: Cell::default(),
             shared: setup.shared,
             cells,
         })
@@ -226,6 +246,23 @@ impl Worker {
             self.paused.set(true);
         }
         !is_full
+    }
+
+    fn strain(&self) -> Level {
+        self.shared.guard.strain()
+    }
+
+    /// How long a client may be silent between two requests.
+    fn idle(&self) -> Ticks {
+        let idle = self.view.borrow().default_patience.idle;
+        if self.strain() == Level::Calm { idle } else { idle.min(restraint::STRAINED_IDLE) }
+    }
+
+    /// Gives back what is only held because it may be needed again.
+    fn relieve(&self) {
+        self.buffers.trim();
+        self.heads.borrow_mut().truncate(buffers::SPARE_AFTER_BURST);
+        memory::give_back();
     }
 
     /// There may be room again for doors that had to pause.

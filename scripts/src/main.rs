@@ -1,5 +1,5 @@
 //! Chores of the workspace: `cargo x ci`, `cargo x bench`, `cargo x micro`, `cargo x fuzz`,
-//! `cargo x demo`.
+//! `cargo x demo`, `cargo x soak`, `cargo x restarts`.
 //!
 //! Each is a thin call to what does the work, so that there is one place to remember and none
 //! to keep in step.
@@ -56,6 +56,20 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
+    /// Load gnomon with clients and origins that break every rule; `--minutes 30` is a whole soak.
+    #[command(disable_help_flag = true)]
+    Soak {
+        /// Handed on to `soak`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
+    /// Reload, upgrade and kill gnomon and its peers under load, and count what clients lose.
+    #[command(disable_help_flag = true)]
+    Restarts {
+        /// Handed on to `restarts`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -65,6 +79,8 @@ fn main() -> ExitCode {
         Chore::Micro { rest } => micro(&rest),
         Chore::Fuzz { target, seconds } => fuzz(target.as_deref(), seconds),
         Chore::Demo { rest } => demo(&rest),
+        Chore::Soak { rest } => soak(&rest),
+        Chore::Restarts { rest } => restarts(&rest),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -125,6 +141,16 @@ fn fuzz(target: Option<&str>, seconds: u32) -> Result<(), String> {
 fn demo(rest: &[OsString]) -> Result<(), String> {
     build(&["gnomon"])?;
     run(Command::new(built("gnomon")?).arg("demo").args(rest))
+}
+
+fn soak(rest: &[OsString]) -> Result<(), String> {
+    build(&["gnomon", "e2e"])?;
+    run(Command::new(built("soak")?).arg("--gnomon").arg(built("gnomon")?).args(rest))
+}
+
+fn restarts(rest: &[OsString]) -> Result<(), String> {
+    build(&["gnomon", "bench"])?;
+    run(Command::new(built("restarts")?).arg("--gnomon").arg(built("gnomon")?).args(rest))
 }
 
 /// Builds the release binaries of `packages`.

@@ -12,6 +12,7 @@ use gnomon_sys::{
     duplex::Duplex,
     socket::{self, Waiting},
 };
+use gnomon_wire::proxy_protocol::{self, Who};
 
 use crate::{numbers::ByNumber, terms::Endpoint};
 
@@ -159,6 +160,13 @@ pub(crate) async fn dial(
     // Rare beside all that a connection serves, and large: boxed, so that it is no part of those.
     let dialled = Box::pin(monoio::time::timeout(patience, endpoint.address.dial())).await;
     let stream = dialled.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    if endpoint.announced {
+        let mut header = Vec::new();
+        proxy_protocol::write(&mut header, &Who::Sender);
+        // So few bytes go out at once or not at all.
+        let (sent, _) = Box::pin(stream.write(header)).await;
+        sent?;
+    }
     let deadline = deadlines.watch(stream.as_raw_fd());
     Ok(Line { deadline, stream })
 }

@@ -46,6 +46,9 @@ pub struct Endpoint {
     pub authority: Arc<str>,
     /// Whether health checks and ejection let it be used.
     pub available: bool,
+    /// Whether a connection begins with a PROXY protocol header. It says that nobody but us is at
+    /// the other end: copies of many clients' requests share a connection.
+    pub announced: bool,
 }
 
 /// The recorder and what it takes, by this snapshot's indices.

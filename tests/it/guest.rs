@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use e2e::{Client, eventually};
+use e2e::{Client, Driver, eventually};
 use gnomon::control::{api::Shadow, ctl};
 
 /// A proxy that serves on a unix socket in a folder of its own. Killed when dropped.
@@ -15,6 +15,7 @@ pub(super) struct Guest {
     child: Child,
     folder: PathBuf,
     way: Vec<String>,
+    doors: String,
 }
 
 impl Guest {
@@ -25,18 +26,31 @@ impl Guest {
 
     /// The same by way of other programs, each of which runs the rest of its arguments.
     pub(super) fn start_by(way: &[&str], config: &str) -> Self {
+        Self::launched(way, "auto", config)
+    }
+
+    /// The same on a driver.
+    pub(super) fn start_on(driver: Driver, way: &[&str], config: &str) -> Self {
+        Self::launched(way, driver.name(), config)
+    }
+
+    fn launched(way: &[&str], driver: &str, config: &str) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("gnomon-guest-{}-{}", std::process::id(), NEXT.fetch_add(1, SeqCst));
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
         let file = folder.join("gnomon.toml");
-        let doors = "listen = \"unix:{folder}/p.sock\"\nadmin.socket = \"{folder}/admin.sock\"\n\
-                     state.dir = \"{folder}/state\"\n\
-                     runtime = { cores = 1, pin = false, entries = 256 }\n";
-        let config = format!("{doors}{config}").replace("{folder}", &folder.to_string_lossy());
+        let cores = if config.contains("runtime.cores") { "" } else { "runtime.cores = 1\n" };
+        let doors = format!(
+            "listen = \"unix:{{folder}}/p.sock\"\nadmin.socket = \"{{folder}}/admin.sock\"\n\
+             state.dir = \"{{folder}}/state\"\nruntime.pin = false\nruntime.entries = 256\n\
+             runtime.driver = \"{driver}\"\n{cores}"
+        );
+        let doors = doors.replace("{folder}", &folder.to_string_lossy());
+        let config = format!("{doors}{}", config.replace("{folder}", &folder.to_string_lossy()));
         std::fs::write(&file, config).expect("it can be written");
         let way: Vec<String> = way.iter().map(|&it| it.to_owned()).collect();
-        let started = Self { child: launch(&way, &file), folder, way };
+        let started = Self { child: launch(&way, &file), folder, way, doors };
         eventually("it serves", || started.is_ready());
         started
     }
@@ -79,6 +93,16 @@ impl Guest {
         &self.folder
     }
 
+    /// The part of its configuration that every guest has: where it serves, and how.
+    pub(super) fn doors(&self) -> &str {
+        &self.doors
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What a GET of the admin API answers.
     pub(super) fn get(&self, path: &str) -> (u16, String) {
         self.call("GET", path)
@@ -105,6 +129,19 @@ impl Guest {
         let line = text.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux says so");
         line.split_whitespace().nth(1).and_then(|peak| peak.parse().ok()).expect("a number")
     }
+}
+
+/// Whether this user may have a file system of its own; says so if not.
+pub(super) fn may_unshare() -> bool {
+    let may = Command::new("unshare").args(["-rm", "true"]).stderr(Stdio::null()).status();
+    let may = may.is_ok_and(|status| status.success());
+    if !may {
+        #[expect(clippy::print_stderr, reason = "a test does not run")]
+        {
+            eprintln!("skipped: `unshare -rm` is not allowed here");
+        }
+    }
+    may
 }
 
 /// A process by way of other programs, each of which runs the rest of its arguments.

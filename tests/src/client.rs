@@ -196,6 +196,14 @@ impl Client {
         self.send(request).read_reply_to(if method { "HEAD" } else { "GET" })
     }
 
+    /// Waits for some bytes and keeps them; how many came, 0 at the end.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn read_some(&mut self) -> io::Result<usize> {
+        self.inbox.fill(&mut self.stream)
+    }
+
     /// Exactly so many bytes, whatever they are.
     #[track_caller]
     pub fn read_bytes(&mut self, count: usize) -> Vec<u8> {

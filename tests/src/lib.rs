@@ -6,8 +6,9 @@
 //! a fixed length.
 //!
 //! Beside it, [`sim`] draws whole rollouts at random, thousands of them, and counts what the judge
-//! makes of them, and what [`comparators`] do.
+//! makes of them, and what [`comparators`] do; and [`soak`] loads a proxy until something breaks.
 
+pub mod certs;
 pub mod client;
 pub mod comparators;
 pub mod eventually;
@@ -18,6 +19,7 @@ pub mod origin;
 pub mod reading;
 pub mod running;
 pub mod sim;
+pub mod soak;
 
 pub use client::{Client, Door};
 pub use eventually::eventually;

@@ -319,6 +319,36 @@ impl Call {
         Ok(true)
     }
 
+    /// Exactly so many bytes, whatever they are; an error if the end comes first.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn read_bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        while self.inbox.bytes.len() < count {
+            if self.inbox.fill(&mut self.stream)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(self.inbox.bytes.drain(..count).collect())
+    }
+
+    /// The next head, which nobody will ask for; `None` at the end.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn next_head(&mut self) -> io::Result<Option<String>> {
+        self.inbox.head(&mut self.stream)
+    }
+
+    /// The body behind a head that [`next_head`](Self::next_head) gave.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn body_behind(&mut self, head: &str) -> io::Result<Request> {
+        let (body, trailers, whole) = self.inbox.request_body(&mut self.stream, head)?;
+        Ok(Request { head: String::new(), body, trailers, whole })
+    }
+
     /// Waits for more bytes; how many came, 0 at the end.
     ///
     /// # Errors

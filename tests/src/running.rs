@@ -111,6 +111,7 @@ impl Running {
         let (read, base) = (file.clone(), folder.clone());
         let load: Load = Arc::new(move || {
             let text = std::fs::read_to_string(&read).unwrap_or_default();
+            assert!(!text.contains("# the reader panics"), "as the test wants it");
             let sets = sets(driver, &text, &base);
             let options =
                 gnomon_config::Options { sets: &sets, ..gnomon_config::Options::default() };

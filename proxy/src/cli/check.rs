@@ -11,6 +11,10 @@ use super::{
     host::{self, Finding},
     source,
 };
+use crate::{
+    clock,
+    tls::{self, check::Overdue},
+};
 
 /// Checks every file and says whether all may be used.
 pub(super) fn check(
@@ -55,7 +59,10 @@ struct Report {
 impl Report {
     fn of(file: &Path, arguments: &CheckArguments) -> Result<Self, Failure> {
         let file = file.to_owned();
-        Ok(match source::load_any(&file, &arguments.set)? {
+        let loaded = source::load_any(&file, &arguments.set)?;
+        // As a reload would see it.
+        let now = clock::wall().as_secs();
+        Ok(match tls::check::checked(loaded, now, Overdue::Refused) {
             Err(problems) => Self { file, problems, config: None, host: None },
             Ok(Loaded { config, warnings }) => {
                 let host = (!arguments.offline).then(|| host::findings(&config));

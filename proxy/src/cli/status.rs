@@ -1,5 +1,7 @@
 //! `gnomon status`: how the running proxy is doing, on one screen.
 
+mod certificates;
+
 use std::time::Duration;
 
 use super::{Console, FAILED, Failure, Paint, arguments::StatusArguments, live::Door};
@@ -82,8 +84,10 @@ fn head(status: &Status, paint: Paint) -> String {
         };
         text.push_str(&format!("reload   {ago} ago, {outcome}\n"));
     }
+    let now = i64::try_from(crate::clock::wall().as_secs()).unwrap_or(i64::MAX);
     let listeners = status.listeners.iter().map(|it| format!("{} {}", it.name, it.address));
     text.push_str(&format!("listen   {}\n", listeners.collect::<Vec<_>>().join(" · ")));
+    text.push_str(&certificates::shown(&status.listeners, now, paint));
     text.push_str(&of_cores(&status.cores, paint));
     if let Some(hottest) = status.saturation.hottest() {
         text.push_str(&format!("hottest  {}\n", of_hottest(hottest, paint)));

@@ -1,6 +1,8 @@
 //! The admin API's JSON, shared by server, command line and tests.
 
+mod cores;
 mod golden;
+mod listener;
 pub mod rollout;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -13,8 +15,10 @@ use gnomon_shadow::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use super::saturation::Saturation;
+pub use super::{saturation::Saturation, strain::Overload};
+pub use cores::CoreStatus;
 pub use golden::{Arms, Golden, RouteFailures};
+pub use listener::{CertificateStatus, ListenerStatus};
 
 /// Field that a POST over TCP must carry, which no web page can add to a request of its own.
 pub const ACTION_FIELD: &str = "x-gnomon";
@@ -179,6 +183,9 @@ pub struct Status {
     /// How full everything is.
     #[serde(default)]
     pub saturation: Saturation,
+    /// How hard the process is pressed.
+    #[serde(default)]
+    pub overload: Overload,
 }
 
 /// What the process as a whole is doing.
@@ -215,44 +222,6 @@ pub struct ReloadStatus {
     pub time_seconds: f64,
     /// What changed, or what was wrong.
     pub detail: Vec<String>,
-}
-
-/// A bound listener.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ListenerStatus {
-    /// Its name.
-    pub name: String,
-    /// Its address as bound.
-    pub address: String,
-}
-
-/// One core.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "named as in `cells`")]
-pub struct CoreStatus {
-    pub core: usize,
-    /// How it asks the kernel for IO, and where it runs.
-    pub driver: String,
-    /// Whether its heartbeat stands still.
-    pub stuck: bool,
-    pub ready: bool,
-    pub stopped: bool,
-    pub heartbeat: u64,
-    pub generation: u64,
-    pub connections: u64,
-    pub accepted: u64,
-    pub accept_failures: u64,
-    pub accept_pauses: u64,
-    pub requests: u64,
-    pub rejects: u64,
-    pub unrouted: u64,
-    pub panics: u64,
-    pub retries: u64,
-    pub dials: u64,
-    pub origin_connections: u64,
-    pub queued: u64,
-    pub log_drops: u64,
-    pub buffers: u64,
 }
 
 /// An upstream.

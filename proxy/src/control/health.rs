@@ -8,15 +8,11 @@ use gnomon_policy::health::{Outcome, Verdict};
 use http_body_util::Empty;
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-    sync::Semaphore,
-    task::AbortHandle,
-};
+use tokio::{sync::Semaphore, task::AbortHandle};
 
 use super::{
     Control,
+    dial::{self, Opening},
     registry::{EndpointKey, VersionKey},
 };
 use crate::{clock, snapshot::Address};
@@ -40,6 +36,8 @@ struct Plan {
     health: Health,
     /// What the `Host` field says.
     host: String,
+    /// What comes first.
+    opening: Opening,
 }
 
 impl Control {
@@ -83,8 +81,10 @@ impl Control {
                         (Some(host), _) | (None, HostRule::Literal(host)) => host.to_string(),
                         (None, HostRule::Preserve | HostRule::Endpoint) => authority.to_string(),
                     };
+                    let tls = state.tls.of_endpoint(&version_key, &address, &authority);
                     let key = EndpointKey { version: version_key.clone(), address };
-                    wanted.insert(key, Plan { health: health.clone(), host });
+                    let opening = Opening { announced: version.proxy_protocol, tls };
+                    wanted.insert(key, Plan { health: health.clone(), host, opening });
                 }
             }
         }
@@ -128,23 +128,7 @@ async fn check(control: Arc<Control>, key: EndpointKey, plan: Arc<Plan>, places:
 
 /// One check.
 async fn ask(address: &Address, plan: &Plan) -> Result<(), String> {
-    let connecting = |error: std::io::Error| format!("connect: {error}");
-    match address {
-        Address::Tcp(address) => {
-            let stream = TcpStream::connect(address).await.map_err(connecting)?;
-            request(stream, plan).await
-        }
-        Address::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(connecting)?;
-            request(stream, plan).await
-        }
-    }
-}
-
-async fn request<S>(stream: S, plan: &Plan) -> Result<(), String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+    let stream = dial::connect(address, &plan.opening).await?;
     let Some(path) = &plan.health.path else { return Ok(()) };
     let request = Request::get(&**path)
         .header(header::HOST, &plan.host)

@@ -200,6 +200,8 @@ impl<'a> Writer<'a> {
         }
         if let Some(Err(error)) = self.sink.as_mut().map(Write::flush) {
             self.desk.note(&error);
+            // What the buffer holds is tried again, even if no line follows.
+            self.dirty = true;
         }
     }
 }

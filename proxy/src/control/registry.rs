@@ -18,6 +18,7 @@ use gnomon_policy::{
 use crate::{
     cells::{EndpointCells, VersionCells},
     snapshot::Address,
+    tls::OriginTls,
 };
 
 /// Names a version for good.
@@ -68,6 +69,8 @@ pub(crate) struct VersionEntry {
 pub(crate) struct EndpointEntry {
     /// Never used again for another.
     pub(crate) id: u64,
+    /// How TLS is spoken under this id.
+    tls: Option<Arc<OriginTls>>,
     /// One block per core.
     pub(crate) cells: Vec<Arc<EndpointCells>>,
     health: health::Endpoint,
@@ -141,6 +144,7 @@ impl Registry {
                 *last_id += 1;
                 EndpointEntry {
                     id: *last_id,
+                    tls: None,
                     cells: (0..*cores).map(|_| Arc::default()).collect(),
                     health: health::Endpoint::new(),
                     complaint: None,
@@ -160,6 +164,22 @@ impl Registry {
             entry.ejections = Ejections::new(order.len());
             entry.order = order;
         }
+    }
+
+    /// Has an endpoint spoken to in this way; where it was another, under another id, so that no
+    /// connection made under the old terms is used under the new. Gives back the way, the very
+    /// same for as long as it stays.
+    pub(crate) fn speak(
+        &mut self,
+        key: &EndpointKey,
+        tls: Option<OriginTls>,
+    ) -> Option<Arc<OriginTls>> {
+        let entry = self.endpoints.get_mut(key)?;
+        if entry.tls.as_deref() != tls.as_ref() {
+            self.last_id += 1;
+            (entry.id, entry.tls) = (self.last_id, tls.map(Arc::new));
+        }
+        entry.tls.clone()
     }
 
     pub(crate) fn cores(&self) -> usize {
@@ -249,6 +269,12 @@ impl Registry {
             }
         }
         changed
+    }
+
+    /// Every endpoint that is known, in use or not.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> impl Iterator<Item = &EndpointEntry> {
+        self.endpoints.values()
     }
 
     /// Whether so much has gathered that what is not in use should be forgotten.

@@ -14,13 +14,17 @@ use super::{
     logs,
     resolve::{self, Answers},
 };
-use crate::{boot::Load, clock};
+use crate::{
+    boot::Load,
+    clock,
+    tls::check::{self, Overdue},
+};
 
 impl Control {
     /// What a reload would change. Changes nothing.
     pub(crate) async fn diff(&self) -> Result<Diff, Refused> {
-        let new = read(&self.load).await?.config;
         let old = self.state().config.clone();
+        let new = read(&self.load, &old).await?.config;
         Ok(difference(&old, &new))
     }
 
@@ -54,8 +58,8 @@ impl Control {
         if self.is_stopping() {
             return Err(Refused::new(Kind::State, "the proxy is stopping"));
         }
-        let loaded = read(&self.load).await?;
         let old = self.state().config.clone();
+        let loaded = read(&self.load, &old).await?;
         let Diff { changes, restart } = difference(&old, &loaded.config);
         let mut warnings: Vec<String> = loaded.warnings.iter().map(|w| w.message.clone()).collect();
         warnings.extend(restart);
@@ -65,7 +69,7 @@ impl Control {
         }
         let config = keep_fixed(&old, loaded.config);
         check_sinks(&config)?;
-        let answers = self.resolve_new(&config).await?;
+        let answers = self.resolve_new(&old, &config).await?;
         let saved = self.read_rollouts(&config).await;
         let generation = {
             let mut rollouts = self.rollouts();
@@ -84,12 +88,15 @@ impl Control {
         Ok(Done { ok: true, changes, warnings, generation, acknowledged_ms, cores_missing })
     }
 
-    /// Looks up the names that are new; each must resolve.
-    async fn resolve_new(&self, config: &Config) -> Result<Answers, Refused> {
+    /// Looks up the names without an address; those that are new must resolve. One that the old
+    /// configuration had and nobody knew yet is no reason to refuse the rest.
+    async fn resolve_new(&self, old: &Config, config: &Config) -> Result<Answers, Refused> {
         let mut names = resolve::targets(config);
         names.retain(|name| !self.state().resolved.contains_key(name));
         let answers = resolve::look_up(names).await;
-        for ((name, port), answer) in &answers {
+        let had = resolve::targets(old);
+        for (target, answer) in answers.iter().filter(|(target, _)| !had.contains(target)) {
+            let (name, port) = target;
             if let Err(error) = answer {
                 let error = format!("`{name}:{port}` cannot be resolved: {error}");
                 return Err(Refused::new(Kind::Config, error)
@@ -120,11 +127,13 @@ impl Control {
     }
 }
 
-/// Reads and checks the file, aside: ten thousand routes take a tenth of a second, in which control
-/// has others to answer and the cores have clients.
-async fn read(load: &Load) -> Result<gnomon_config::Loaded, Refused> {
-    let load = Arc::clone(load);
-    let read = tokio::task::spawn_blocking(move || load()).await.map_err(|error| {
+/// Reads and checks the file and its certificates, aside: ten thousand routes take a tenth of a
+/// second, in which control has others to answer and the cores have clients.
+async fn read(load: &Load, old: &Arc<Config>) -> Result<gnomon_config::Loaded, Refused> {
+    let (load, old) = (Arc::clone(load), old.clone());
+    let now = clock::wall().as_secs();
+    let read = move || check::checked(load(), now, Overdue::IfServed(&old));
+    let read = tokio::task::spawn_blocking(read).await.map_err(|error| {
         Refused::new(Kind::Machine, format!("reading the configuration failed: {error}"))
             .help("this is a bug; the old configuration stays")
     })?;

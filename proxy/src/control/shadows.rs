@@ -171,6 +171,7 @@ fn endpoints_of(
         address: view.address.clone(),
         authority: view.authority.clone(),
         available: view.available,
+        announced: view.announced,
     };
     views.iter().map(endpoint).collect()
 }

@@ -14,6 +14,7 @@ use gnomon_config::{
 };
 use gnomon_policy::{
     SplitState, balance,
+    limit::Rates,
     table::{Availability, Table},
 };
 
@@ -24,12 +25,13 @@ use super::{
     resolve::{Answers, Resolved},
     shadows::Shadows,
     splits::{self, Verb},
+    tls::Tls,
     trials::Trials,
 };
 use crate::{
     cells::routes::RouteBook,
     patience,
-    snapshot::{Address, EndpointView, Phase, Publisher, Snapshot, VersionView},
+    snapshot::{Address, EndpointView, ListenerView, Phase, Publisher, Snapshot, VersionView},
 };
 
 /// All that a snapshot is made from.
@@ -41,6 +43,7 @@ pub(crate) struct State {
     pub(crate) registry: Registry,
     pub(crate) shadows: Shadows,
     pub(crate) trials: Trials,
+    pub(crate) tls: Tls,
     pub(crate) listeners: Vec<Bound>,
     pub(crate) last_listener_id: u64,
     pub(crate) resolved: Resolved,
@@ -57,6 +60,8 @@ pub(crate) struct State {
     pub(crate) routes: Arc<RouteBook>,
     /// The deadlines of its routes.
     patience: Arc<patience::OfRoutes>,
+    /// How often clients may ask.
+    rates: Option<Arc<Rates>>,
     /// Replaced snapshots that a core may hold still.
     retired: Vec<Arc<Snapshot>>,
 }
@@ -74,13 +79,17 @@ impl State {
             .iter()
             .map(|upstream| (upstream.name.clone(), SplitState::of(upstream)))
             .collect();
+        let mut tls = Tls::new()?;
+        tls.take(tls.make(&config)?);
         let config = Arc::new(config);
         let mut state = Self {
+            tls,
             table: compile(&config, &splits)?,
             shadows: Shadows::new(cores, &config),
             trials: Trials::new(cores),
             routes: Arc::new(RouteBook::new(&config, cores, None)),
             patience: Arc::new(patience::OfRoutes::new(&config)),
+            rates: Rates::of(&config).map(Arc::new),
             config,
             splits,
             registry: Registry::new(cores),
@@ -122,7 +131,7 @@ impl State {
         changed
     }
 
-    /// Takes a new configuration over: compiles it, then binds its listeners. After a refusal
+    /// Takes a new configuration over: compiles it, makes TLS ready, then binds its listeners. After a refusal
     /// nothing has changed. Gives back what is to be said beside.
     pub(crate) fn take_config(
         &mut self,
@@ -132,11 +141,14 @@ impl State {
         let (splits, remarks) = splits::carry(&self.config, &config, &self.splits);
         let config = Arc::new(config);
         let table = compile(&config, &splits)?;
+        let tls = self.tls.make(&config)?;
         let (wanted, have, cores) = (&config.listeners, &self.listeners, self.registry.cores());
         let bound = listeners::bind_all(wanted, have, cores, &mut self.last_listener_id)?;
         let stays = |old: &Bound| bound.iter().any(|new| new.id == old.id);
         listeners::unlink(self.listeners.iter().filter(|old| !stays(old)));
+        self.tls.take(tls);
         self.patience = Arc::new(patience::OfRoutes::new(&config));
+        self.rates = Rates::of(&config).map(Arc::new);
         self.shadows.take_config(&config);
         let cores = self.registry.cores();
         self.routes = Arc::new(RouteBook::new(&config, cores, Some(&self.routes)));
@@ -224,8 +236,9 @@ impl State {
             phase: self.phase,
             table: self.table.clone(),
             patience: self.patience.clone(),
+            rates: self.rates.clone(),
             availability: Availability::of(&config),
-            listeners: self.listeners.iter().map(Bound::view).collect(),
+            listeners: self.listeners.iter().map(|bound| self.view(bound)).collect(),
             versions: Vec::new(),
             first_version: Vec::new(),
             endpoints: Vec::new(),
@@ -305,6 +318,10 @@ impl State {
         all
     }
 
+    fn view(&self, bound: &Bound) -> ListenerView {
+        ListenerView { tls: self.tls.of_listener(&bound.config.name), ..bound.view() }
+    }
+
     /// Whether any name has never been resolved.
     pub(crate) fn is_name_missing(&self) -> bool {
         super::resolve::targets(&self.config).iter().any(|name| !self.resolved.contains_key(name))
@@ -325,6 +342,8 @@ impl State {
         let mut any = false;
         for (address, authority) in endpoints {
             let key = EndpointKey { version: key.clone(), address };
+            let tls = self.tls.of_endpoint(&key.version, &key.address, &authority);
+            let tls = self.registry.speak(&key, tls);
             let Some(entry) = self.registry.endpoint(&key) else { continue };
             let available = self.registry.is_available(&key);
             any |= available;
@@ -334,7 +353,8 @@ impl State {
                 address: key.address,
                 authority,
                 available,
-                tls: None,
+                tls,
+                announced: version.proxy_protocol,
                 cells: entry.cells.clone(),
             });
         }

@@ -8,9 +8,11 @@ use gnomon_policy::{SplitState, golden};
 use super::{
     Control,
     api::{
-        Arm, Check, ConfigStatus, CoreStatus, EndpointStatus, Failures, ListenerStatus, LogStatus,
-        Quantiles, ShadowStatus, Stage, Status, UpstreamStatus, VersionStatus,
+        Arm, CertificateStatus, Check, ConfigStatus, CoreStatus, EndpointStatus, Failures,
+        ListenerStatus, LogStatus, Quantiles, ShadowStatus, Stage, Status, UpstreamStatus,
+        VersionStatus,
     },
+    listeners::Bound,
     registry::{EndpointKey, VersionEntry, VersionKey, show},
     splits,
     state::State,
@@ -19,6 +21,7 @@ use crate::{
     cells::{Latency, VersionCells},
     clock,
     snapshot::Phase,
+    tls::material::About,
 };
 
 impl Control {
@@ -62,6 +65,7 @@ impl Control {
                 store: self.memory.report(),
             },
             saturation: (*self.saturation()).clone(),
+            overload: (*self.overload()).clone(),
             cores,
             upstreams: state.config.upstreams.iter().map(|u| upstream(&state, u, now)).collect(),
         }
@@ -91,11 +95,13 @@ impl Control {
         let ready = self.shared.cores.iter().filter(|core| core.ready.read() == 1).count();
         let cores = self.shared.cores.len();
         let stage = format!("{:?}", self.stage()).to_lowercase();
+        let overload = self.overload();
         vec![
             check("config", true, format!("generation {generation}")),
             check("listeners", true, format!("{listeners} bound")),
             check("cores", ready == cores, format!("{ready} of {cores} accept")),
             check("phase", !self.is_stopping(), stage),
+            check("overload", overload.number == 0, overload.words()),
         ]
     }
 
@@ -124,6 +130,13 @@ impl Control {
                 accepted: cells.accepted.read(),
                 accept_failures: cells.accept_failures.read(),
                 accept_pauses: cells.accept_pauses.read(),
+                client_refusals: cells.client_refusals.read(),
+                strain_connections: cells.strain_connections.read(),
+                strain_requests: cells.strain_requests.read(),
+                rate_refusals: cells.rate_refusals.read(),
+                rates_forgotten: cells.rates_forgotten.read(),
+                slow_uploads: cells.slow_uploads.read(),
+                slow_readers: cells.slow_readers.read(),
                 requests: cells.requests.read(),
                 rejects: cells.rejects.read(),
                 unrouted: cells.unrouted.read(),
@@ -151,13 +164,22 @@ pub(crate) fn hash(config: &gnomon_config::Config) -> String {
 }
 
 fn listeners(state: &State) -> Vec<ListenerStatus> {
-    let bound = state.listeners.iter();
-    bound
-        .map(|bound| ListenerStatus {
-            name: bound.config.name.to_string(),
-            address: bound.address(),
-        })
-        .collect()
+    let certificate = |about: &About| CertificateStatus {
+        subject: about.subject.clone(),
+        issuer: about.issuer.clone(),
+        names: about.names.clone(),
+        not_after: about.not_after,
+    };
+    let status = |bound: &Bound| ListenerStatus {
+        name: bound.config.name.to_string(),
+        address: bound.address(),
+        certificates: {
+            let all = state.tls.certificates();
+            let own = all.filter(|(listener, _)| **listener == bound.config.name);
+            own.map(|(_, about)| certificate(about)).collect()
+        },
+    };
+    state.listeners.iter().map(status).collect()
 }
 
 fn upstream(state: &State, upstream: &Upstream, now: Duration) -> UpstreamStatus {

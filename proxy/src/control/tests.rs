@@ -9,7 +9,10 @@ use std::{
 use gnomon_config::{Options, parse};
 
 use super::*;
-use crate::snapshot::{Phase, Publisher};
+use crate::{
+    guard::Guard,
+    snapshot::{Phase, Publisher},
+};
 
 /// A configuration that a test may change, and a control that reads it.
 pub(super) struct Bench {
@@ -30,7 +33,7 @@ const SHOP: &str = "upstream.shop.versions.v1 = [\"127.0.0.1:1\"]\n\
                     upstream.shop.split = { v1 = 95, v2 = 5 }\nroute.all.to = \"shop\"\n\
                     timeouts.grace = \"0s\"\ntimeouts.drain = \"200ms\"\n";
 
-fn bench(name: &str, more: &str) -> Bench {
+pub(super) fn bench(name: &str, more: &str) -> Bench {
     bench_of(name, &format!("{SHOP}{more}"))
 }
 
@@ -53,6 +56,7 @@ pub(super) fn bench_of(name: &str, rest: &str) -> Bench {
     let shared = Arc::new(Shared {
         publisher: Publisher::new(state.build()),
         cores: vec![Arc::default(), Arc::default()],
+        guard: Guard::new([1, 2]),
     });
     let ending = Arc::new(AtomicBool::new(false));
     let (theirs, over) = (shared.clone(), ending.clone());

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Watch {
     hearts: Vec<Heart>,
-    alarms: [Alarm; 5],
+    alarms: [Alarm; 8],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ impl Alarm {
 impl Watch {
     pub(crate) fn new(cores: usize) -> Self {
         let heart = Heart { beat: 0, at: clock::now(), stuck: false };
-        Self { hearts: vec![heart; cores], alarms: [Alarm::default(); 5] }
+        Self { hearts: vec![heart; cores], alarms: [Alarm::default(); 8] }
     }
 
     /// Whether a core's heartbeat stands still.
@@ -104,7 +104,17 @@ impl Control {
         let sum = |cell: fn(&CoreCells) -> &crate::cells::Cell| {
             self.shared.cores.iter().map(|core| cell(core).read()).sum::<u64>()
         };
-        let [accepts, pauses, drops, panics, sinks] = &mut watch.alarms;
+        let [accepts, pauses, drops, panics, sinks, clients, rates, strain] = &mut watch.alarms;
+        if let Some(times) = clients.rise(sum(|core| &core.client_refusals), now) {
+            tracing::warn!(times, "connections refused: a client has limits.per_client of them");
+        }
+        if let Some(times) = rates.rise(sum(|core| &core.rates_forgotten), now) {
+            tracing::warn!(times, "more clients at once than limits.rate has places to count");
+        }
+        let shed = sum(|core| &core.strain_connections) + sum(|core| &core.strain_requests);
+        if let Some(times) = strain.rise(shed, now) {
+            tracing::warn!(times, "connections and requests refused: the process is pressed");
+        }
         if let Some(times) = accepts.rise(sum(|core| &core.accept_failures), now) {
             tracing::warn!(
                 times,

@@ -11,7 +11,6 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Poll, Waker},
-    time::Duration,
 };
 
 use gnomon_config::model::Listener;
@@ -23,14 +22,15 @@ use gnomon_sys::{
 use super::{
     Worker,
     client::{self, Client, Peer},
+    restraint,
 };
-use crate::snapshot::ListenerView;
+use crate::{patience::Ticks, snapshot::ListenerView};
 
 /// Connections taken per wake-up, so that one burst does not keep the others waiting.
 const BATCH: usize = 32;
 
 /// Pause after EMFILE and its kind: long enough not to spin, short enough not to be noticed.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Ticks = Ticks::exactly(2);
 
 /// A listener as one core serves it.
 pub(super) struct Door {
@@ -93,7 +93,7 @@ async fn accept(worker: &Rc<Worker>, door: &Rc<Door>) {
             && !matches!(error.kind(), io::ErrorKind::WouldBlock)
         {
             worker.cells.accept_failures.add(1);
-            monoio::time::sleep(PAUSE).await;
+            worker.deadlines.pause(PAUSE).await;
         }
     }
     // Whoever came before the door closed is still served; what follows is refused by the kernel.
@@ -152,9 +152,14 @@ fn take_batch(worker: &Rc<Worker>, door: &Rc<Door>) -> io::Result<()> {
 }
 
 fn admit(worker: &Rc<Worker>, door: &Rc<Door>, accepted: Accepted) {
-    let (stream, ip) = match accepted {
-        Accepted::Tcp(socket, peer) => (Duplex::tcp(socket), peer.ip()),
-        Accepted::Unix(socket) => (Duplex::unix(socket), IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    let client = match &accepted {
+        Accepted::Tcp(_, peer) => Some(peer.ip()),
+        Accepted::Unix(_) => None,
+    };
+    let Some(admitted) = restraint::connection(worker, client) else { return };
+    let (stream, ip, port) = match accepted {
+        Accepted::Tcp(socket, peer) => (Duplex::tcp(socket), peer.ip(), peer.port()),
+        Accepted::Unix(socket) => (Duplex::unix(socket), IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
     };
     let Ok(stream) = stream else {
         worker.cells.accept_failures.add(1);
@@ -162,13 +167,14 @@ fn admit(worker: &Rc<Worker>, door: &Rc<Door>, accepted: Accepted) {
     };
     worker.cells.accepted.add(1);
     let deadline = worker.deadlines.open(stream.as_raw_fd());
-    let peer = Peer::new(ip, &door.config.borrow());
+    let mut peer = Peer::new(ip, &door.config.borrow());
+    peer.port = port;
     // In a box it is moved as a pointer; a task's state holds what it is given more than once.
     let client = Box::new(Client::new(deadline, stream, peer, Rc::clone(&*door.config.borrow())));
     let place = Place::taken(worker);
     let worker = Rc::clone(worker);
-    monoio::spawn(async move {
-        let _place = place;
+    super::spawn(async move {
+        let _place = (place, admitted);
         guarded(&worker, pin!(client::serve(Rc::clone(&worker), client))).await;
     });
 }

@@ -1,6 +1,6 @@
 //! Answers of our own: refusals, redirects, fixed replies.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use gnomon_config::model::{Action, Route};
 use gnomon_policy::rewrite;
@@ -39,6 +39,17 @@ pub(super) fn of_failure(worker: &Rc<Worker>, failure: &Failure) -> Reply {
 /// A plain status, with its reason as the body.
 pub(super) fn of_status(worker: &Rc<Worker>, status: u16, manner: Manner) -> Reply {
     write(worker, status, &[], None, manner)
+}
+
+/// A status, and when it is worth asking again: in whole seconds, one at least.
+pub(super) fn of_refusal(
+    worker: &Rc<Worker>,
+    status: u16,
+    wait: Duration,
+    manner: Manner,
+) -> Reply {
+    let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
+    write(worker, status, &[(b"Retry-After", seconds.as_bytes())], None, manner)
 }
 
 /// What a route's `redirect` or `respond` says; `None` if the route forwards.

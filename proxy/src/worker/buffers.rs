@@ -111,6 +111,12 @@ impl Buffers {
         Some(Kept(Rc::clone(self)))
     }
 
+    /// Buffers that silent connections keep.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.kept.get()
+    }
+
     /// Whether many buffers were freed and none has been since this was last asked: a burst is over.
     pub(super) fn burst_is_over(&self) -> bool {
         let (freed, before) = (self.freed.get(), self.freed_before.get());

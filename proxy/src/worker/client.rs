@@ -1,6 +1,9 @@
 //! A client connection: read a head, serve the exchange, repeat or close.
 
-use std::{net::IpAddr, rc::Rc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
 
 use gnomon_config::model::Listener;
 use gnomon_sys::{duplex::Duplex, socket};
@@ -12,7 +15,7 @@ use super::{
     Worker, answer,
     buffers::{Buffer, Size},
     deadline::Deadline,
-    exchange,
+    exchange, preface,
     record::Entry,
 };
 use crate::{
@@ -53,6 +56,10 @@ pub(super) struct Client {
 /// Who is at the other end.
 pub(super) struct Peer {
     pub(super) ip: IpAddr,
+    /// Its port, or 0.
+    pub(super) port: u16,
+    /// What it connected to, if that is not our end of the connection.
+    pub(super) server: Option<SocketAddr>,
     /// Whether its forwarding and tracing fields are believed.
     pub(super) is_trusted: bool,
     text: [u8; 45],
@@ -103,7 +110,7 @@ impl Peer {
         let text_length = shown.len().min(text.len());
         text[..text_length].copy_from_slice(&shown.as_bytes()[..text_length]);
         let is_trusted = listener.trusted.iter().any(|network| network.contains(&ip));
-        Self { ip, is_trusted, text, text_length }
+        Self { ip, port: 0, server: None, is_trusted, text, text_length }
     }
 
     /// Its address as text.
@@ -117,6 +124,11 @@ impl Peer {
 /// It begins asleep. What talking takes is boxed apart, so that a client that sleeps costs no more
 /// than itself.
 pub(super) async fn serve(worker: Rc<Worker>, mut client: Box<Client>) {
+    // Boxed: few listeners want it, and it is over soon.
+    let announced = client.listener.proxy_protocol.is_some();
+    if announced && !Box::pin(preface::read(&worker, &mut client)).await {
+        return;
+    }
     while wakes(&worker, &client).await {
         if Box::pin(talk(&worker, &mut client)).await == Pause::Over {
             return;
@@ -185,7 +197,7 @@ async fn listen(worker: &Rc<Worker>, client: &mut Client) -> Heard {
     inbox.clear();
     let kept = worker.buffers.keep_one();
     let read = if kept.is_some() {
-        client.deadline.arm_idle(worker.view().default_patience.idle);
+        client.deadline.arm_idle(worker.idle());
         inbox.fill(&client.stream, usize::MAX).await
     } else {
         let nap = client.deadline.arm_nap(NAP);
@@ -207,12 +219,11 @@ fn is_over(nap: &std::io::Error) -> bool {
 
 /// Waits, without a buffer, until a client wakes up. `false` if it never does.
 async fn wakes(worker: &Worker, client: &Client) -> bool {
-    let patience = worker.view().default_patience;
     if client.requests == 0 {
         // A connection that has never spoken gets no longer than a head may take.
-        client.deadline.arm_fresh(FRESH, patience.header);
+        client.deadline.arm_fresh(FRESH, worker.view().default_patience.header);
     } else {
-        client.deadline.arm_idle(patience.idle);
+        client.deadline.arm_idle(worker.idle());
     }
     client.stream.readable().await.is_ok() && !client.deadline.fired()
 }

@@ -13,6 +13,7 @@ use std::{
 use gnomon_sys::socket;
 use monoio::io::{CancelHandle, Canceller};
 
+use super::alarms::Alarms;
 use crate::patience::Ticks;
 
 /// Buckets of the wheel: 51 s. Later deadlines are filed in the last and filed again when met.
@@ -53,6 +54,7 @@ pub(super) struct Deadlines {
     slots: RefCell<Vec<Slot>>,
     free: RefCell<Vec<u32>>,
     buckets: RefCell<Vec<Vec<(u32, u32)>>>,
+    alarms: Alarms,
 }
 
 impl Deadlines {
@@ -62,6 +64,7 @@ impl Deadlines {
             slots: RefCell::default(),
             free: RefCell::default(),
             buckets: RefCell::new(vec![Vec::new(); BUCKETS as usize]),
+            alarms: Alarms::default(),
         })
     }
 
@@ -82,6 +85,17 @@ impl Deadlines {
     /// The tick that is `ticks` from now.
     pub(super) fn end_of(&self, ticks: Ticks) -> u32 {
         if ticks == Ticks::NONE { NEVER } else { self.now.get().saturating_add(ticks.count()) }
+    }
+
+    /// What `future` gives; nothing if that takes longer than `ticks`. The future is dropped then,
+    /// so it must not move data.
+    pub(super) async fn within<F: Future>(&self, ticks: Ticks, future: F) -> Option<F::Output> {
+        self.alarms.until(self.end_of(ticks), || self.now(), future).await
+    }
+
+    /// Waits for so many ticks.
+    pub(super) async fn pause(&self, ticks: Ticks) {
+        self.alarms.pause(self.end_of(ticks), || self.now()).await;
     }
 
     /// The deadlines of the socket `fd`; drop them before the socket.
@@ -130,6 +144,13 @@ impl Deadlines {
             ids.append(bucket);
             *bucket = ids;
         }
+        self.alarms.ring(self.now.get());
+    }
+
+    /// Sockets with deadlines, twice, and alarms that are set.
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> usize {
+        self.slots.borrow().len() - self.free.borrow().len() + self.alarms.count()
     }
 
     fn meet(&self, (index, owner): (u32, u32), now: u32) {
@@ -169,6 +190,24 @@ impl Deadlines {
     /// Ends what is idle, as if its time were up.
     pub(super) fn end_idle(&self) {
         self.end(|slot| matches!(slot.ends, Ends::Idle | Ends::Nap) && slot.fd >= 0);
+    }
+
+    /// Ends what is idle in `ticks` from now at the latest.
+    pub(super) fn shorten_idle(&self, ticks: Ticks) {
+        let due = self.end_of(ticks);
+        let mut slots = self.slots.borrow_mut();
+        for (index, slot) in (0..).zip(slots.iter_mut()).filter(|(_, slot)| slot.fd >= 0) {
+            match &mut slot.ends {
+                Ends::Idle if slot.due > due => {
+                    slot.due = due;
+                    if due < slot.filed {
+                        slot.filed = self.file(index, slot.owner, due);
+                    }
+                }
+                Ends::Fresh(later) => *later = due.min(*later),
+                Ends::Idle | Ends::Nap | Ends::Reading | Ends::Both => {}
+            }
+        }
     }
 
     /// Ends everything.
@@ -401,6 +440,28 @@ mod tests {
         wheel.sweep(45);
         wheel.end_idle();
         assert!(deadline.fired());
+    }
+
+    #[test]
+    fn what_is_idle_can_be_given_less_time_and_what_is_not_keeps_its_own() {
+        let wheel = Deadlines::new();
+        let (near, _far) = pair();
+        let open = || wheel.open(near.as_raw_fd());
+        let (idle, never, soon, fresh, busy) = (open(), open(), open(), open(), open());
+        idle.arm_idle(Ticks::exactly(1500));
+        never.arm_idle(Ticks::NONE);
+        soon.arm_idle(Ticks::exactly(20));
+        fresh.arm_fresh(Ticks::exactly(10), Ticks::exactly(1500));
+        busy.arm(Ticks::exactly(1500));
+        wheel.shorten_idle(Ticks::exactly(100));
+        wheel.sweep(20);
+        assert!(soon.fired() && !idle.fired());
+        wheel.sweep(99);
+        assert!(!idle.fired() && !never.fired() && !fresh.fired());
+        wheel.sweep(100);
+        assert!(idle.fired() && never.fired() && fresh.fired() && !busy.fired());
+        wheel.sweep(1500);
+        assert!(busy.fired());
     }
 
     #[test]

@@ -28,6 +28,7 @@ use super::{
     outgoing,
     record::{Entry, UnderWay},
     relay::{self, Broken, Whole},
+    restraint::{self, Refusal},
     tap::Tap,
     upload,
     view::View,
@@ -63,12 +64,22 @@ pub(super) async fn serve(
         Ok(body) => body,
         Err(failure) => Body::refused(failure),
     };
-    let tap = match decision.plan().filter(|_| body.refused.is_none()) {
+    let who = (request, client.peer.ip);
+    let refusal = restraint::request(worker, &view, who, decision.route(), entry.begun());
+    let tap = match decision.plan().filter(|_| body.refused.is_none() && refusal.is_none()) {
         Some(plan) => Tap::open(worker, &view, &plan, request, client, &entry),
         None => Tap::closed(),
     };
     let exchange = Exchange { worker, view: &view, client, request, tap: &tap };
-    let (next, surplus) = exchange.run(decision, &mut body, &mut heads.reply, &mut entry).await;
+    #[cfg(test)]
+    super::sim::hooks::strike();
+    let (next, surplus) = match &refusal {
+        Some(refusal) => {
+            entry.turned_away(decision.route());
+            (exchange.turn_away(refusal, &body, &mut entry).await, None)
+        }
+        None => exchange.run(decision, &mut body, &mut heads.reply, &mut entry).await,
+    };
 
     tap.close(entry.plan.as_ref(), entry.first_byte());
     let used = body.came_whole.then_some(length + body.first.consumed);
@@ -296,7 +307,8 @@ impl Exchange<'_> {
         let _under_way = UnderWay::begin(self.view, plan, origin);
         entry.endpoint(origin);
         let left = self.worker.deadlines.left_until(end).duration();
-        let lease = match origin.acquire(&self.worker.deadlines, patience.connect, left).await {
+        let wheel = &self.worker.deadlines;
+        let lease = match origin.acquire(wheel, patience.connect, left, self.client).await {
             Ok(lease) => lease,
             Err(failure) => {
                 self.judge(plan, origin, Err(failure));
@@ -305,6 +317,8 @@ impl Exchange<'_> {
             }
         };
         entry.sending(lease.waited);
+        #[cfg(test)]
+        super::sim::hooks::strike();
         let (result, surplus) = self.converse(plan, &lease, end, body, reply, entry).await;
         match result {
             Ok(whole) => {
@@ -425,6 +439,16 @@ impl Exchange<'_> {
         }
         let manner = self.manner(body);
         let answer = answer::of_status(self.worker, failure.status(), manner);
+        self.answer(Some(answer), manner, entry).await
+    }
+
+    /// Answers a request for which nothing is done: it is nobody's evidence.
+    async fn turn_away(&self, refusal: &Refusal, body: &Body<'_>, entry: &mut Entry) -> Next {
+        entry.failed(refusal.failure);
+        let manner = self.manner(body);
+        let manner = Manner { keep_alive: manner.keep_alive && refusal.may_stay, ..manner };
+        let status = refusal.failure.status();
+        let answer = answer::of_refusal(self.worker, status, refusal.wait, manner);
         self.answer(Some(answer), manner, entry).await
     }
 

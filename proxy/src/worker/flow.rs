@@ -6,6 +6,7 @@ use std::{
     rc::Rc,
 };
 
+use gnomon_policy::limit::Pace;
 use gnomon_sys::socket;
 use monoio::io::{CancelHandle, Canceller};
 
@@ -15,7 +16,7 @@ use super::{
     origin::{Lease, Line},
     tap::Tap,
 };
-use crate::patience::{Patience, Ticks};
+use crate::patience::{Patience, TICK, Ticks};
 
 /// State shared by the request's way up and the reply's way down. Both run to their end: whoever
 /// makes the other pointless shuts a socket or cancels a read, and the other one then ends by itself.
@@ -37,6 +38,10 @@ pub(super) struct Flow<'a> {
     pub(super) received: Cell<u64>,
     pub(super) sent: Cell<u64>,
     pub(super) tap: &'a Tap,
+    /// How the request's body has moved, as far as it is up to the client.
+    up: Cell<Pace>,
+    /// How the reply's has.
+    down: Cell<Pace>,
     canceller: RefCell<Option<Canceller>>,
 }
 
@@ -62,6 +67,8 @@ impl<'a> Flow<'a> {
             received: Cell::new(0),
             sent: Cell::new(0),
             tap,
+            up: Cell::default(),
+            down: Cell::default(),
             canceller: RefCell::default(),
         }
     }
@@ -69,6 +76,27 @@ impl<'a> Flow<'a> {
     /// `ticks`, or what is left for the whole exchange.
     pub(super) fn within(&self, ticks: Ticks) -> Ticks {
         ticks.min(self.worker.deadlines.left_until(self.end))
+    }
+
+    /// So many bytes of the request have come, waited for since the tick `from`; whether its client
+    /// is too slow for any more.
+    pub(super) fn is_upload_slow(&self, from: u32, bytes: usize) -> bool {
+        let pace = note(&self.up, self.worker.deadlines.now() - from, bytes);
+        pace.is_late() && pace.is_below(self.rate_min(), 0)
+    }
+
+    /// So many bytes of the reply have been taken by the kernel, which was waited for since the tick
+    /// `from`; whether its client is too slow for any more.
+    pub(super) fn is_reader_slow(&self, from: u32, bytes: usize) -> bool {
+        let pace = note(&self.down, self.worker.deadlines.now() - from, bytes);
+        // What the client has not acknowledged is not with it yet, and may be megabytes.
+        pace.is_late()
+            && pace
+                .is_below(self.rate_min(), socket::unacknowledged(self.client.stream.as_raw_fd()))
+    }
+
+    fn rate_min(&self) -> u64 {
+        self.worker.view().snapshot.config.limits.body_rate
     }
 
     /// What cancels the upload's reads from the client.
@@ -95,4 +123,11 @@ impl<'a> Flow<'a> {
     pub(super) fn abandon_client(&self) {
         socket::shut_down(self.client.stream.as_raw_fd());
     }
+}
+
+fn note(pace: &Cell<Pace>, ticks: u32, bytes: usize) -> Pace {
+    let mut noted = pace.get();
+    noted.note(TICK * ticks, bytes as u64);
+    pace.set(noted);
+    noted
 }

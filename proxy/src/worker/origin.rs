@@ -21,7 +21,9 @@ use gnomon_sys::{
 
 use super::{
     buffers::{Buffers, Kept, Size},
+    client::Client,
     deadline::{Deadline, Deadlines},
+    preface,
     readahead::ReadAhead,
 };
 use crate::{
@@ -46,6 +48,8 @@ pub(super) struct Origin {
     open_max: Cell<u32>,
     idle: RefCell<Vec<Idle>>,
     idle_max: Cell<usize>,
+    /// Whether it is told who each connection is for; none is then kept for another.
+    announced: Cell<bool>,
     idle_ticks: Cell<u32>,
     queue_patience: Cell<Duration>,
     waiting: RefCell<VecDeque<Rc<Ticket>>>,
@@ -67,6 +71,8 @@ pub(super) struct Line {
     pub(super) deadline: Deadline,
     pub(super) stream: Rc<Duplex>,
     pub(super) ahead: ReadAhead,
+    /// Whether the origin was told which client it is for.
+    is_private: bool,
 }
 
 struct Ticket {
@@ -106,6 +112,7 @@ impl Origin {
             open_max: Cell::new(u32::MAX),
             idle: RefCell::default(),
             idle_max: Cell::new(0),
+            announced: Cell::new(false),
             idle_ticks: Cell::new(0),
             queue_patience: Cell::new(Duration::ZERO),
             waiting: RefCell::default(),
@@ -114,8 +121,11 @@ impl Origin {
     }
 
     /// Takes over what a new snapshot says about this endpoint.
-    pub(super) fn adopt(&self, available: bool, pool: &Pool, cores: usize) {
-        self.available.set(available);
+    pub(super) fn adopt(&self, endpoint: &EndpointView, pool: &Pool, cores: usize) {
+        self.available.set(endpoint.available);
+        if !self.announced.replace(endpoint.announced) && endpoint.announced {
+            self.reap(0, true);
+        }
         self.open_max.set(pool_per_core(pool, cores));
         self.idle_max.set(pool.idle_per_core as usize);
         self.idle_ticks.set(Ticks::of(pool.idle).count());
@@ -136,12 +146,13 @@ impl Origin {
     /// Gives a connection: an idle one, a new one, or one that somebody gives back in time.
     ///
     /// First come, first served: nobody passes those who wait. `connect` bounds dialling, `left`
-    /// all of it.
+    /// all of it. It is for `client`.
     pub(super) async fn acquire(
         self: &Rc<Self>,
         wheel: &Rc<Deadlines>,
         connect: Duration,
         left: Duration,
+        client: &Client,
     ) -> Result<Lease, Failure> {
         let mut waited = Waited::default();
         let mut is_turn = self.waiting.borrow().is_empty();
@@ -157,15 +168,24 @@ impl Origin {
             let begun = crate::clock::now();
             self.core.queued.add(1);
             let patience = self.queue_patience.get().min(left).saturating_sub(waited.queue);
-            self.wait(patience, waited.queue).await?;
+            self.wait(wheel, patience, waited.queue).await?;
             waited.queue += crate::clock::now() - begun;
+            #[cfg(test)]
+            super::sim::hooks::strike();
             is_turn = true;
         }
         let begun = crate::clock::now();
         // Counted before the connect, so that a burst of requests can't all find room at once.
         let place = Place::taken(self);
         self.core.dials.add(1);
-        let line = self.dial(wheel, connect.min(left.saturating_sub(waited.queue))).await?;
+        let patience = connect.min(left.saturating_sub(waited.queue));
+        let mut line = self.dial(wheel, patience).await?;
+        if self.announced.get() {
+            line.is_private = true;
+            let who = preface::about(client);
+            let told = preface::announce(&line, &who, Ticks::of(patience)).await;
+            told.map_err(|_| Failure::origin(Stage::Connect, Kind::Gone))?;
+        }
         place.keep();
         waited.connect = crate::clock::now() - begun;
         Ok(self.lease(line, false, waited))
@@ -204,7 +224,12 @@ impl Origin {
     }
 
     /// Waits to be called; whoever has waited `before` stands in front.
-    async fn wait(&self, patience: Duration, before: Duration) -> Result<(), Failure> {
+    async fn wait(
+        &self,
+        wheel: &Deadlines,
+        patience: Duration,
+        before: Duration,
+    ) -> Result<(), Failure> {
         let full = Failure::proxy(Stage::Queue, Kind::Full);
         if patience.is_zero() || self.waiting.borrow().len() >= WAITING_MAX {
             return Err(full);
@@ -226,7 +251,7 @@ impl Origin {
             Poll::Pending
         });
         let _in_line = InLine::begin(&self.cells);
-        if monoio::time::timeout(patience, called).await.is_err() {
+        if wheel.within(Ticks::of(patience), called).await.is_none() {
             self.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &ticket));
             return Err(Failure::proxy(Stage::Queue, Kind::Timeout));
         }
@@ -234,15 +259,23 @@ impl Origin {
     }
 
     async fn dial(&self, wheel: &Rc<Deadlines>, patience: Duration) -> Result<Line, Failure> {
+        let dialling = async {
+            #[cfg(test)]
+            super::sim::hooks::dialling(&self.address).await;
+            self.address.dial().await
+        };
+        // None at all is too little: zero would be no deadline.
+        let ticks = Ticks::of(patience.max(Duration::from_millis(1)));
         // Waiting for a connect moves no data, so this one future may be dropped.
-        match monoio::time::timeout(patience, self.address.dial()).await {
-            Ok(Ok(stream)) => {
+        match wheel.within(ticks, dialling).await {
+            Some(Ok(stream)) => {
                 let deadline = wheel.open(stream.as_raw_fd());
                 let stream = Rc::new(stream);
-                Ok(Line { deadline, ahead: ReadAhead::of(&stream), stream })
+                let ahead = ReadAhead::of(&stream);
+                Ok(Line { deadline, ahead, stream, is_private: false })
             }
-            Ok(Err(_)) => Err(Failure::origin(Stage::Connect, Kind::Gone)),
-            Err(_) => Err(Failure::origin(Stage::Connect, Kind::Timeout)),
+            Some(Err(_)) => Err(Failure::origin(Stage::Connect, Kind::Gone)),
+            None => Err(Failure::origin(Stage::Connect, Kind::Timeout)),
         }
     }
 
@@ -298,7 +331,8 @@ impl Lease {
         let Some(line) = self.line.take() else { return };
         line.deadline.disarm();
         let origin = &self.origin;
-        if origin.idle.borrow().len() < origin.idle_max.get() {
+        let is_kept = !line.is_private && !origin.announced.get();
+        if is_kept && origin.idle.borrow().len() < origin.idle_max.get() {
             // A long reply wants a wide buffer from its first byte on.
             let is_short = origin.reply_size.get() == Size::Small;
             let kept = if is_short { buffers.keep_one() } else { None };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::rc::Rc;
 
 use gnomon_config::model::{AccessFormat, AccessLog, FailureKind};
-use gnomon_policy::{Assignment, Plan};
+use gnomon_policy::{Assignment, Plan, RouteIx};
 use gnomon_wire::{Known, Request};
 
 use super::{
@@ -38,6 +38,8 @@ pub(super) struct Entry {
     pub(super) attempts: u8,
     failure: Option<Failure>,
     pub(super) plan: Option<Plan>,
+    /// The route of a request that was turned away.
+    refused_route: Option<RouteIx>,
     /// Bytes of the request's body received from the client.
     pub(super) received: u64,
     /// Bytes of the reply's body sent to the client.
@@ -68,6 +70,7 @@ impl Entry {
             attempts: 0,
             failure: None,
             plan: None,
+            refused_route: None,
             received: 0,
             sent: 0,
             id: Id::Own(worker.identities.next()),
@@ -147,6 +150,11 @@ impl Entry {
     /// From sending the request to the reply's first byte; zero without a reply.
     pub(super) const fn first_byte(&self) -> Duration {
         self.first_byte
+    }
+
+    /// Nothing is done for the request, which was meant for this route.
+    pub(super) const fn turned_away(&mut self, route: Option<RouteIx>) {
+        self.refused_route = route;
     }
 
     /// We answer ourselves.
@@ -252,8 +260,9 @@ impl Entry {
         Texts {
             route: self
                 .plan
-                .as_ref()
-                .and_then(|plan| config.routes.get(plan.route.0 as usize))
+                .map(|plan| plan.route)
+                .or(self.refused_route)
+                .and_then(|route| config.routes.get(route.0 as usize))
                 .map_or(b"", |route| route.name.as_bytes()),
             upstream: upstream.map_or(b"", |upstream| upstream.name.as_bytes()),
             version: self.plan.as_ref().and_then(version).map_or(b"", |v| v.name.as_bytes()),

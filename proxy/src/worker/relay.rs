@@ -295,11 +295,16 @@ async fn final_reply(
     let framed = inbox.frame(&scratch, body.writer, &first, body.trailers(&first, terms.request));
     flow.worker.scratch.replace(scratch);
 
+    #[cfg(test)]
+    super::sim::hooks::strike();
     flow.reply_begun.set(true);
     let (client, patience) = (flow.client, flow.within(flow.patience.body));
+    let from = flow.worker.deadlines.now();
     let sent = inbox.send_framed(framed, &client.stream, &client.deadline, patience).await;
     sent.map_err(|_| Broken::cut(client_gone(client)))?;
     flow.sent.set(first.data.len() as u64);
+    // Too early to be judged, but the waiting counts.
+    let _ = flow.is_reader_slow(from, first.data.len());
     told(flow, terms, entry, inbox.data().get(first.data).unwrap_or_default());
     inbox.consume(first.consumed);
 
@@ -373,6 +378,8 @@ impl Relayed {
                 // While the client takes its time, the origin is not to blame.
                 Ok(_) => flow.line.deadline.disarm(),
             }
+            #[cfg(test)]
+            super::sim::hooks::strike();
             let piece = self.read(inbox).map_err(|broken| Broken::cut(broken.failure))?;
             self.send(flow, terms, inbox, &piece).await?;
             told(flow, terms, entry, inbox.data().get(piece.data).unwrap_or_default());
@@ -393,11 +400,16 @@ impl Relayed {
         let trailers = self.trailers(piece, terms.request);
         let (client, patience) = (flow.client, flow.within(flow.patience.body));
         let framed = inbox.frame(&[], self.writer, piece, trailers);
+        let from = flow.worker.deadlines.now();
         inbox
             .send_framed(framed, &client.stream, &client.deadline, patience)
             .await
             .map_err(|_| Broken::cut(client_gone(client)))?;
         flow.sent.set(flow.sent.get() + piece.data.len() as u64);
+        if flow.is_reader_slow(from, piece.data.len()) && !piece.end {
+            flow.worker.cells.slow_readers.add(1);
+            return Err(Broken::cut(Failure::client(Stage::Data, Kind::Timeout)));
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use gnomon_policy::{Plan, Targets, shadow};
+use gnomon_policy::{Plan, Targets, shadow, strain::Level};
 use gnomon_shadow::{
     capture::Capture,
     counts::Dropped,
@@ -341,7 +341,7 @@ fn admit(worker: &Worker, terms: &CoreTerms, sampled: Targets, request: Request<
         let Some(taker) = terms.terms.taker(index) else { continue };
         let why = if taker.is_shut() {
             Dropped::Unreachable
-        } else if worker.busy.get() > taker.shed_at {
+        } else if worker.strained.get() > Level::Calm || worker.busy.get() > taker.shed_at {
             Dropped::Busy
         } else if taker.is_full(worker.index) {
             Dropped::InFlight

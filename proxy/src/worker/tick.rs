@@ -3,13 +3,14 @@
 use std::{rc::Rc, time::Duration};
 
 use gnomon_config::model::Share;
-use gnomon_sys::{affinity, memory};
+use gnomon_policy::strain::Level;
+use gnomon_sys::affinity;
 
 use super::{
     Worker,
     accept::{self, Door},
-    buffers::SPARE_AFTER_BURST,
     origin::REAP_EVERY,
+    restraint::STRAINED_IDLE,
 };
 use crate::{
     cells::CoreCells,
@@ -20,42 +21,81 @@ use crate::{
 
 /// Runs until the worker has drained.
 pub(super) async fn run(worker: Rc<Worker>) {
-    let begun = clock::now();
-    let mut reaped = 0;
-    let mut work = Work { seen: begun, worked: affinity::cpu_time() };
+    let mut house = Housekeeping::begin();
     loop {
         monoio::time::sleep(TICK).await;
+        if house.turn(&worker) {
+            return;
+        }
+    }
+}
+
+/// What housekeeping remembers from one turn to the next.
+pub(super) struct Housekeeping {
+    begun: Moment,
+    /// The tick of the latest reaping.
+    reaped: u32,
+    work: Work,
+}
+
+impl Housekeeping {
+    pub(super) fn begin() -> Self {
+        let begun = clock::now();
+        let work = Work { seen: begun, worked: affinity::cpu_time(), before: Duration::ZERO };
+        Self { begun, reaped: 0, work }
+    }
+
+    /// One turn; whether the worker has drained.
+    pub(super) fn turn(&mut self, worker: &Rc<Worker>) -> bool {
         let now = clock::now();
-        let turn = work.turn(now);
+        let turn = self.work.turn(now);
         worker.busy.set(turn.share(worker.busy.get()));
         turn.count(&worker.cells);
-        let ticks = (now - begun).as_millis() / TICK.as_millis();
+        let ticks = (now - self.begun).as_millis() / TICK.as_millis();
         worker.deadlines.sweep(u32::try_from(ticks).unwrap_or(u32::MAX));
         worker.cells.heartbeat.add(1);
         worker.date.refresh();
         worker.refresh();
-        let now = worker.deadlines.now();
-        if now >= reaped + REAP_EVERY {
-            reaped = now;
-            worker.reap_origins(false);
-            if worker.buffers.burst_is_over() {
-                worker.buffers.trim();
-                worker.heads.borrow_mut().truncate(SPARE_AFTER_BURST);
-                memory::give_back();
-            }
-        }
-        if worker.view().is_draining() && finished(&worker) {
+        self.reap(worker);
+        follow_strain(worker);
+        if worker.view().is_draining() && finished(worker) {
             worker.reap_origins(true);
             worker.cells.stopped.set(1);
+            return true;
+        }
+        false
+    }
+
+    fn reap(&mut self, worker: &Worker) {
+        let now = worker.deadlines.now();
+        if now < self.reaped + REAP_EVERY {
             return;
         }
+        self.reaped = now;
+        worker.reap_origins(false);
+        if worker.buffers.burst_is_over() || worker.strained.get() > Level::Calm {
+            worker.relieve();
+        }
     }
+}
+
+/// Makes the core follow the level of strain. What was armed while all was well is shortened, and
+/// spare memory given back, when that begins to be wanted.
+fn follow_strain(worker: &Worker) {
+    let level = worker.strain();
+    if level > Level::Calm && worker.strained.get() == Level::Calm {
+        worker.deadlines.shorten_idle(STRAINED_IDLE);
+        worker.relieve();
+    }
+    worker.strained.set(level);
 }
 
 /// How much of its time a core works.
 struct Work {
     seen: Moment,
     worked: Duration,
+    /// What it worked in the turn before the latest.
+    before: Duration,
 }
 
 /// What was between two looks.
@@ -64,14 +104,17 @@ struct Turn {
     since: Duration,
     /// Of it, what this core has worked.
     spent: Duration,
+    /// The shorter of this and the turn before: one long turn is a hitch, two are a queue.
+    both: Duration,
 }
 
 impl Work {
     /// What was since it was last asked.
     fn turn(&mut self, now: Moment) -> Turn {
         let worked = affinity::cpu_time();
-        let turn = Turn { since: now - self.seen, spent: worked.saturating_sub(self.worked) };
-        (self.seen, self.worked) = (now, worked);
+        let spent = worked.saturating_sub(self.worked);
+        let turn = Turn { since: now - self.seen, spent, both: spent.min(self.before) };
+        (self.seen, self.worked, self.before) = (now, worked, spent);
         turn
     }
 }
@@ -87,6 +130,7 @@ impl Turn {
 
     fn count(&self, cells: &CoreCells) {
         cells.busy_nanos.add(clock::nanos(self.spent));
+        cells.turn_nanos.set(clock::nanos(self.both));
         cells.wait_nanos.add(clock::nanos(self.since.saturating_sub(self.spent)));
         cells.stalls.add(u64::from(self.since > TICK + LATE));
     }
@@ -133,7 +177,7 @@ pub(super) fn follow_listeners(worker: &Rc<Worker>) {
         }
         if let Some(door) = Door::of(listener, worker.index) {
             doors.push(Rc::clone(&door));
-            monoio::spawn(accept::serve(Rc::clone(worker), door));
+            super::spawn(accept::serve(Rc::clone(worker), door));
         }
     }
 }

@@ -70,17 +70,21 @@ async fn pump(
         let most =
             reader.wanted().map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
         flow.client.deadline.arm_reading(flow.within(flow.patience.body));
+        let from = flow.worker.deadlines.now();
         let read = buffer.fill_until(&flow.client.stream, most, flow.cancel_handle()).await;
         if flow.upload_stopped.get() {
             return End::Stopped;
         }
-        match read {
+        let count = match read {
             Ok(0) | Err(_) if flow.client.deadline.fired() => {
                 return End::Client(Failure::client(Stage::Body, Kind::Timeout));
             }
             Ok(0) | Err(_) => return End::Client(Failure::client(Stage::Body, Kind::Gone)),
-            Ok(_) => flow.client.deadline.disarm(),
-        }
+            Ok(count) => count,
+        };
+        flow.client.deadline.disarm();
+        #[cfg(test)]
+        super::sim::hooks::strike();
         let piece = match reader.read(buffer.data_mut()) {
             Ok(piece) => piece,
             Err(reject) => {
@@ -88,6 +92,10 @@ async fn pump(
             }
         };
         flow.received.set(flow.received.get() + piece.data.len() as u64);
+        if flow.is_upload_slow(from, count) && !piece.end {
+            flow.worker.cells.slow_uploads.add(1);
+            return End::Client(Failure::client(Stage::Body, Kind::Timeout));
+        }
         let trailers = piece.end.then(|| reader.trailers());
         let framed = buffer.frame(&[], writer, &piece, trailers);
         let patience = flow.within(flow.patience.body);

@@ -53,7 +53,7 @@ impl View {
                     let kept = known.get(&endpoint.id).map(|&origin| Rc::clone(origin));
                     let origin = kept
                         .unwrap_or_else(|| Rc::new(Origin::new(endpoint, core, Arc::clone(cells))));
-                    origin.adopt(endpoint.available, &upstream.pool, cores);
+                    origin.adopt(endpoint, &upstream.pool, cores);
                     origins.push(origin);
                 }
             }

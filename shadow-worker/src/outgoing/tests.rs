@@ -76,6 +76,7 @@ fn written(pair: &Pair, receiver: Receiver) -> (String, Bytes) {
         address: Address::Tcp("10.0.0.21:8080".parse().unwrap()),
         authority: "test:8080".into(),
         available: true,
+        announced: false,
     };
     let whom = (receiver, &endpoint);
     let (first, then) = write(&pair.copy, pair.request(), 0, whom, &mut Luck::seeded(1));

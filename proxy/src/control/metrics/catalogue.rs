@@ -76,6 +76,9 @@ families! {
         "When the configuration was last read, since 1970.";
     RELOADS = "gnomon_config_reloads_total", Counter, ["result"],
         "Reloads, by whether they were taken over (ok) or refused.";
+    CERTIFICATE_EXPIRY = "gnomon_certificate_expiry_timestamp_seconds", Gauge,
+        ["listener", "certificate"],
+        "Until when a certificate is in force, since 1970; by the first of its names.";
     SATURATION = "gnomon_saturation_ratio", Gauge, ["component"],
         "How full the fullest of its kind is, 0 to 1, over the last second.";
     VERSION_SATURATION = "gnomon_version_saturation_ratio", Gauge,
@@ -101,6 +104,8 @@ families! {
         "Client connections accepted.";
     CORE_REQUESTS = "gnomon_core_requests_total", Counter, ["core"],
         "Requests whose head was read, also those that no origin was asked.";
+    PREFACES = "gnomon_proxy_protocol_refused_total", Counter, ["core", "reason"],
+        "Connections closed for want of a PROXY protocol header: untrusted, malformed, timeout or gone.";
     REJECTS = "gnomon_rejected_total", Counter, ["core"],
         "Requests refused as malformed or too large.";
     UNROUTED = "gnomon_unrouted_total", Counter, ["core"],
@@ -111,6 +116,14 @@ families! {
         "Times that accepting failed for want of descriptors or memory.";
     ACCEPT_PAUSES = "gnomon_accept_pauses_total", Counter, ["core"],
         "Times that accepting paused because limits.connections was reached.";
+    REFUSED = "gnomon_refused_total", Counter, ["core", "reason"],
+        "Connections and requests that a limit of ours turned away or ended.";
+    RATES_FORGOTTEN = "gnomon_rates_forgotten_total", Counter, ["core"],
+        "Clients whose rate began anew too early, for want of a place in the table.";
+    OVERLOAD = "gnomon_overload_level", Gauge, [],
+        "How hard the process is pressed: 0 calm, 1 tight, 2 closed, 3 shedding.";
+    OVERLOAD_MEMORY = "gnomon_overload_memory_bytes", Gauge, [],
+        "Memory that the process may take before it sheds load.";
     PANICS = "gnomon_panics_total", Counter, ["core"],
         "Connections ended by a panic of ours.";
     LOG_LINES = "gnomon_access_log_lines_total", Counter, [],

@@ -3,7 +3,10 @@
 mod rollouts;
 mod routes;
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use gnomon_config::{
     Config,
@@ -25,7 +28,7 @@ use super::{
     fold::Fold,
     text::Page,
 };
-use crate::cells::{Cell, CoreCells, Latency, VersionCells};
+use crate::cells::{Cell, CoreCells, Latency, PREFACE_FLAWS, VersionCells};
 
 impl Control {
     /// Writes everything; what is looked at in trouble comes first, what there is most of last, so
@@ -79,6 +82,18 @@ impl Control {
                 series.add(&[name], cell(cells).read());
             }
         }
+        let mut series = page.family(&c::PREFACES);
+        for (name, cells) in names.iter().zip(&self.shared.cores) {
+            for (reason, cell) in PREFACE_FLAWS.iter().zip(&cells.prefaces) {
+                series.add(&[name, reason], cell.read());
+            }
+        }
+        let mut series = page.family(&c::REFUSED);
+        for (name, cells) in names.iter().zip(&self.shared.cores) {
+            for (reason, cell) in REFUSALS {
+                series.add(&[name, reason], cell(cells).read());
+            }
+        }
         let mut series = page.family(&c::CORE_STUCK);
         for (name, stuck) in names.iter().zip(stuck) {
             series.add(&[name], stuck);
@@ -96,8 +111,29 @@ impl Control {
         let mut reloads = page.family(&c::RELOADS);
         reloads.add(&["ok"], taken_over);
         reloads.add(&["refused"], refused);
+        certificates(page, state);
+        let overload = self.overload();
+        page.family(&c::OVERLOAD).add(&[], overload.number);
+        page.family(&c::OVERLOAD_MEMORY).add(&[], overload.memory_max);
         page.family(&c::LOG_LINES).add(&[], self.logs.lines.load(Relaxed));
         page.family(&c::LOG_FAILURES).add(&[], self.logs.failures.load(Relaxed));
+    }
+}
+
+/// When certificates expire; of several under one name, the first to do so.
+fn certificates(page: &mut Page, state: &State) {
+    let mut expiry: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    for (listener, about) in state.tls.certificates() {
+        let name = about.names.first().unwrap_or(&about.subject);
+        let known = expiry.entry((listener, name)).or_insert(about.not_after);
+        *known = about.not_after.min(*known);
+    }
+    if expiry.is_empty() {
+        return;
+    }
+    let mut series = page.family(&c::CERTIFICATE_EXPIRY);
+    for ((listener, name), until) in expiry {
+        series.add(&[listener, name], until as f64);
     }
 }
 
@@ -108,7 +144,17 @@ type OfLatency = fn(&VersionCells) -> &Latency;
 const TIMES_OF_CORES: [(&Family, OfCore); 2] =
     [(&c::CORE_BUSY, |core| &core.busy_nanos), (&c::CORE_WAIT, |core| &core.wait_nanos)];
 
-const COUNTS_OF_CORES: [(&Family, OfCore); 12] = [
+/// What a limit turned away or ended, by which.
+const REFUSALS: [(&str, OfCore); 6] = [
+    ("rate", |core| &core.rate_refusals),
+    ("per_client", |core| &core.client_refusals),
+    ("overload_connection", |core| &core.strain_connections),
+    ("overload_request", |core| &core.strain_requests),
+    ("slow_upload", |core| &core.slow_uploads),
+    ("slow_reader", |core| &core.slow_readers),
+];
+
+const COUNTS_OF_CORES: [(&Family, OfCore); 13] = [
     (&c::CORE_STALLS, |core| &core.stalls),
     (&c::CORE_BUFFERS, |core| &core.buffers),
     (&c::CONNECTIONS, |core| &core.connections),
@@ -119,6 +165,7 @@ const COUNTS_OF_CORES: [(&Family, OfCore); 12] = [
     (&c::QUEUED, |core| &core.queued),
     (&c::ACCEPT_FAILURES, |core| &core.accept_failures),
     (&c::ACCEPT_PAUSES, |core| &core.accept_pauses),
+    (&c::RATES_FORGOTTEN, |core| &core.rates_forgotten),
     (&c::PANICS, |core| &core.panics),
     (&c::LOG_DROPS, |core| &core.log_drops),
 ];

@@ -1,4 +1,4 @@
-//! One request to somebody outside, plain HTTP/1.1, over a connection of its own.
+//! One request to somebody outside, HTTP/1.1, over a connection of its own.
 
 use std::{future::Future, time::Duration};
 
@@ -6,19 +6,18 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-};
 
-use crate::snapshot::Address;
+use crate::{
+    control::dial::{self, Opening, Stream},
+    snapshot::Address,
+};
 
 /// A reply's status and what it says.
 pub(super) type Answer = Result<(u16, Bytes), String>;
 
 /// Posts JSON to `url`, within `patience`.
 pub(super) async fn post(url: &str, body: Bytes, patience: Duration) -> Answer {
-    let (authority, path) = parts(url)?;
+    let Parts { is_secure, authority, path } = parts(url)?;
     let request = Request::post(path)
         .header(header::HOST, authority)
         .header(header::USER_AGENT, "gnomon")
@@ -26,37 +25,24 @@ pub(super) async fn post(url: &str, body: Bytes, patience: Duration) -> Answer {
         .header(header::CONNECTION, "close")
         .body(Full::new(body))
         .map_err(|error| error.to_string())?;
-    let target = if authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
-    {
-        authority.to_owned()
-    } else {
-        format!("{authority}:80")
-    };
-    let call = async move {
-        let stream =
-            TcpStream::connect(target).await.map_err(|error| format!("connect: {error}"))?;
-        send(stream, request).await
-    };
+    let usual = if is_secure { 443 } else { 80 };
+    let named = authority.rsplit_once(':');
+    let (host, port) = named
+        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+        .unwrap_or((authority, usual));
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let call = async move { send(dial::connect_to(host, port, is_secure).await?, request).await };
     within(patience, call).await
 }
 
 /// Sends a request to an endpoint, within `patience`.
 pub(super) async fn ask(
     address: &Address,
+    opening: &Opening,
     request: Request<Full<Bytes>>,
     patience: Duration,
 ) -> Answer {
-    let connecting = |error: std::io::Error| format!("connect: {error}");
-    let call = async {
-        match address {
-            Address::Tcp(address) => {
-                send(TcpStream::connect(address).await.map_err(connecting)?, request).await
-            }
-            Address::Unix(path) => {
-                send(UnixStream::connect(path).await.map_err(connecting)?, request).await
-            }
-        }
-    };
+    let call = async { send(dial::connect(address, opening).await?, request).await };
     within(patience, call).await
 }
 
@@ -65,10 +51,7 @@ async fn within(patience: Duration, call: impl Future<Output = Answer>) -> Answe
     tokio::time::timeout(patience, call).await.unwrap_or_else(late)
 }
 
-async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Answer
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn send(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> Answer {
     let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.map_err(|error| error.to_string())?;
     // Ends with the exchange: nobody sends a second request.
@@ -86,15 +69,26 @@ where
     answer
 }
 
-/// The authority and the path of `http://HOST[:PORT][/PATH]`.
-fn parts(url: &str) -> Result<(&str, &str), String> {
-    let rest = url.strip_prefix("http://");
-    let rest = rest.ok_or_else(|| format!("`{url}` does not begin with http://"))?;
+/// The parts of `http[s]://HOST[:PORT][/PATH]`.
+#[derive(Debug, PartialEq, Eq)]
+struct Parts<'a> {
+    is_secure: bool,
+    authority: &'a str,
+    path: &'a str,
+}
+
+fn parts(url: &str) -> Result<Parts<'_>, String> {
+    let secure = url.strip_prefix("https://");
+    let rest = secure.or_else(|| url.strip_prefix("http://"));
+    let rest = rest.ok_or_else(|| format!("`{url}` begins with neither http:// nor https://"))?;
     let (authority, path) = match rest.find('/') {
         Some(slash) => rest.split_at(slash),
         None => (rest, "/"),
     };
-    if authority.is_empty() { Err(format!("`{url}` names no host")) } else { Ok((authority, path)) }
+    if authority.is_empty() {
+        return Err(format!("`{url}` names no host"));
+    }
+    Ok(Parts { is_secure: secure.is_some(), authority, path })
 }
 
 /// Bytes of a reply's content that are read.
@@ -107,13 +101,16 @@ mod tests {
     #[test]
     fn a_url_has_a_host_and_a_path() {
         let table = [
-            ("http://a.example", Ok(("a.example", "/"))),
-            ("http://a.example:81/x?y", Ok(("a.example:81", "/x?y"))),
-            ("http:///x", Err(())),
-            ("https://a.example/", Err(())),
+            ("http://a.example", Some((false, "a.example", "/"))),
+            ("http://a.example:81/x?y", Some((false, "a.example:81", "/x?y"))),
+            ("https://a.example/", Some((true, "a.example", "/"))),
+            ("http:///x", None),
+            ("ftp://a.example/", None),
         ];
         for (url, expected) in table {
-            assert_eq!(parts(url).map_err(|_| ()), expected, "{url}");
+            let expected =
+                expected.map(|(is_secure, authority, path)| Parts { is_secure, authority, path });
+            assert_eq!(parts(url).ok(), expected, "{url}");
         }
     }
 }

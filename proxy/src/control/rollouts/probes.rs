@@ -11,6 +11,7 @@ use super::{Entry, client};
 use crate::{
     control::{
         Control,
+        dial::Opening,
         registry::{EndpointKey, VersionKey},
         state::State,
     },
@@ -40,6 +41,8 @@ impl Control {
 /// Where tests go.
 struct Target {
     address: Address,
+    /// What comes before a test.
+    opening: Opening,
     /// What the `Host` field says unless a test says otherwise.
     host: Arc<str>,
 }
@@ -54,11 +57,13 @@ fn target(state: &State, plan: &Rollout) -> Option<Target> {
         let key = EndpointKey { version: key.clone(), address: address.clone() };
         state.registry.is_available(&key)
     })?;
+    let tls = state.tls.of_endpoint(&key, &address, &authority);
     let host = match &upstream.host {
         HostRule::Literal(host) => host.as_ref().into(),
         HostRule::Preserve | HostRule::Endpoint => authority,
     };
-    Some(Target { address, host })
+    let opening = Opening { announced: version.proxy_protocol, tls };
+    Some(Target { address, opening, host })
 }
 
 async fn run(tests: &[Probe], target: &Target) -> Result<(), String> {
@@ -70,7 +75,8 @@ async fn run(tests: &[Probe], target: &Target) -> Result<(), String> {
 
 async fn pass(test: &Probe, target: &Target) -> Result<(), String> {
     let request = request(test, target)?;
-    let (status, body) = client::ask(&target.address, request, test.timeout).await?;
+    let (status, body) =
+        client::ask(&target.address, &target.opening, request, test.timeout).await?;
     if !test.status.iter().any(|&(least, most)| (least..=most).contains(&status)) {
         return Err(format!("status {status}"));
     }
