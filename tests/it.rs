@@ -2,6 +2,7 @@
 
 mod it {
     mod admin;
+    mod certs;
     mod connections;
     mod faults_disk;
     mod faults_machine;
@@ -12,11 +13,14 @@ mod it {
     mod framing;
     mod guest;
     mod health;
+    mod heirs;
     mod limits;
     mod log;
     mod metrics;
+    mod overload;
     mod pool;
     mod proxy_protocol;
+    mod rates;
     mod record;
     mod reload;
     mod rollout;
@@ -37,7 +41,11 @@ mod it {
     mod stop;
     mod trial;
     mod tunnel;
+    mod upgrade;
+    mod upgrade_fails;
+    mod upgrade_rollout;
     mod uploads;
+    mod watched;
 
     use e2e::Origin;
 

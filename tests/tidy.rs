@@ -144,6 +144,21 @@ fn cores_and_control_never_name_each_other() {
 }
 
 #[test]
+fn the_wall_clock_sets_no_deadline() {
+    // On a core, a clock that jumps may change what is written down, and nothing else.
+    let stamps = ["proxy/src/worker/record.rs", "proxy/src/worker/date.rs"].map(Path::new);
+    let mut wrong = Vec::new();
+    for path in files(".rs") {
+        let waits = path.starts_with("proxy/src/worker") || path.ends_with("patience.rs");
+        let text = if waits { read(&path) } else { String::new() };
+        if text.contains("wall()") && !stamps.contains(&&*path) {
+            wrong.push(path.display().to_string());
+        }
+    }
+    check("deadlines are monotonic", &wrong);
+}
+
+#[test]
 fn the_top_level_has_only_what_was_agreed() {
     let agreed: BTreeSet<&str> = [
         "Cargo.toml",

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use gnomon_policy::plan::Assignment;
+use gnomon_tls::Version as TlsVersion;
 use rtrb::{Consumer, Producer};
 
 /// Bytes of each core's ring: over a thousand records at the usual 200 to 400 bytes, 20 ms of a
@@ -44,6 +45,8 @@ pub struct Record<'a> {
     pub sent: u64,
     /// Bytes of the request's body received.
     pub received: u64,
+    /// What TLS was spoken with the client, if it was, and whether its session was resumed.
+    pub tls: Option<(TlsVersion, bool)>,
     /// Whether nothing in the texts needs escaping in a line; `false` where nobody has looked.
     pub is_plain: bool,
     /// The texts.
@@ -171,6 +174,11 @@ fn fixed_of(record: &Record<'_>, texts: &[Option<&[u8]>; TEXTS], length: usize) 
     out.put(record.probability.to_le_bytes());
     out.put(record.sent.to_le_bytes());
     out.put(record.received.to_le_bytes());
+    out.put([match record.tls {
+        None => 0,
+        Some((TlsVersion::Tls12, is_resumed)) => 1 + u8::from(is_resumed),
+        Some((TlsVersion::Tls13, is_resumed)) => 3 + u8::from(is_resumed),
+    }]);
     for text in texts {
         // At most TEXT_MAX, which is less than ABSENT.
         let length = text.map_or(ABSENT, |text| u16::try_from(text.len()).unwrap_or(0));
@@ -206,6 +214,11 @@ fn decode(frame: &[u8]) -> Option<Record<'_>> {
         probability: u32::from_le_bytes(input.take()?),
         sent: u64::from_le_bytes(input.take()?),
         received: u64::from_le_bytes(input.take()?),
+        tls: match u8::from_le_bytes(input.take()?) {
+            code @ (1 | 2) => Some((TlsVersion::Tls12, code == 2)),
+            code @ (3 | 4) => Some((TlsVersion::Tls13, code == 4)),
+            _ => None,
+        },
         texts: {
             let mut input =
                 TextsIn(In(frame.get(FIXED - LENGTHS..FIXED)?), In(frame.get(FIXED..)?));
@@ -285,8 +298,8 @@ impl<'a> In<'a> {
 /// Texts of a record.
 const TEXTS: usize = 13;
 /// Bytes of the fixed part: length, time, four timers, status, minor, attempts, end, assignment,
-/// probability, two sizes, the texts' lengths.
-const FIXED: usize = 4 + 12 + 16 + 2 + 2 + 2 + 1 + 4 + 16 + LENGTHS;
+/// probability, two sizes, TLS, the texts' lengths.
+const FIXED: usize = 4 + 12 + 16 + 2 + 2 + 2 + 1 + 4 + 16 + 1 + LENGTHS;
 /// Bytes of the texts' lengths.
 const LENGTHS: usize = 2 * TEXTS;
 /// The longest a frame can be.

@@ -4,6 +4,10 @@
 //! log, the shadow, control. Whatever fails before the end is told plainly, and nothing stays
 //! bound. Nothing here is global: several proxies may live in one process.
 
+mod files;
+mod heir;
+mod launch;
+mod places;
 mod shadower;
 mod tickets;
 
@@ -18,29 +22,39 @@ use std::{
 
 use gnomon_config::{
     Loaded, Problems,
-    model::{Bind, Cores, Listener, Name, Runtime},
+    model::{Bind, Listener, Name, Runtime},
 };
 use gnomon_shadow::{counts::Account, lanes, run::Desk};
 use gnomon_sys::{affinity, entropy, limits};
 
-use self::shadower::Shadower;
+pub use self::heir::renounce;
+pub(crate) use self::launch::Launcher;
+use self::{
+    files::Files,
+    heir::{Given, Heir},
+    places::Places,
+    shadower::Shadower,
+};
 pub use crate::control::{Report, Stop};
 use crate::{
     access,
     cells::CoreCells,
     clock,
     control::{
-        Control, Doors, Parts,
+        Control, Doors, Parts, Predecessor, Succession,
         api::{Done, Kind, Refused, Status},
-        listeners, logs,
+        listeners::{self, inherited::Inherited},
+        logs,
         memory::Memory,
         reload, resolve,
         rollouts::Rollouts,
         state::State,
     },
     guard::Guard,
+    heritage::left::Left,
     log::OwnLog,
     snapshot::{Phase, Publisher},
+    systemd::Supervisor,
     tls::check::{self, Overdue},
     trial::{self, Sighting},
     worker,
@@ -90,11 +104,23 @@ pub enum Signals {
 /// # Errors
 /// Why it could not be started; [`Kind::Config`] if its configuration is to blame.
 pub fn start(options: Options) -> Result<Running, Refused> {
+    let mut heir = Heir::of(options.signals)?;
+    let started = start_as(options, &mut heir);
+    if let (Some(heir), Err(refused)) = (heir, &started) {
+        heir.refuse(refused);
+    }
+    started
+}
+
+/// Starts a proxy that may be another one's heir.
+fn start_as(options: Options, heir: &mut Option<Heir>) -> Result<Running, Refused> {
     let Options { load, signals, log } = options;
-    let Prepared { mut state, places, doors, runtime, open_files, files } = prepare(&load)?;
+    // First of all, as its processes inherit what this thread is now.
+    let launcher = (signals == Signals::Handled).then(Launcher::new).transpose()?;
+    let Prepared { mut state, places, doors, runtime, open_files, files, mut given } =
+        prepare(&load, signals, heir)?;
     // Before the first snapshot: nobody gets more of a canary than was written down.
-    let mut rollouts = Rollouts::open(&state.config, clock::wall().as_secs());
-    rollouts.restore(&mut state);
+    let rollouts = open_rollouts(&mut state, given.as_mut().map(|given| &mut *given.left))?;
     let shared = Arc::new(Shared {
         publisher: Publisher::new(state.build()),
         cores: (0..places.count()).map(|_| Arc::default()).collect(),
@@ -115,14 +141,16 @@ pub fn start(options: Options) -> Result<Running, Refused> {
             cpu: places.spare(),
         };
         let threads = Threads::start(workers.rings, shadower, &logs, &memory)?;
-        Ok((workers.drivers, workers.sightings, threads))
+        let before = take_over(heir, given.take(), &shared)?;
+        Ok((workers.drivers, workers.sightings, threads, before))
     });
-    let (drivers, sightings, threads) = started.inspect_err(|_| {
+    let (drivers, sightings, threads, before) = started.inspect_err(|_| {
         // Cores that did start give up their listeners.
         (state.phase, state.listeners) = (Phase::Closing, Vec::new());
         state.publish(&shared.publisher);
     })?;
     announce(&state, &places, &drivers, open_files);
+    let succession = Succession::new(launcher, before, places.count());
     let control = Arc::new(Control::new(Parts {
         shared,
         state,
@@ -135,7 +163,9 @@ pub fn start(options: Options) -> Result<Running, Refused> {
         drivers,
         sightings,
         admin_address: doors.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()),
+        succession,
     }));
+    files.keep();
     let handle = runtime.handle().clone();
     let thread = spawn("gnomon-control", {
         let control = control.clone();
@@ -148,8 +178,38 @@ pub fn start(options: Options) -> Result<Running, Refused> {
             report
         }
     })?;
-    files.keep();
     Ok(Running { control, handle, thread: Some(thread) })
+}
+
+/// Rollouts as the process before left them, or as they were written down.
+fn open_rollouts(state: &mut State, left: Option<&mut Left>) -> Result<Rollouts, Refused> {
+    let now = clock::wall().as_secs();
+    let mut rollouts = match left {
+        None => Rollouts::open(&state.config, now),
+        Some(left) => {
+            for remark in state.inherit(left)? {
+                tracing::info!(remark, "splits");
+            }
+            Rollouts::inherit(&state.config, std::mem::take(&mut left.rollouts), now)
+        }
+    };
+    rollouts.restore(state);
+    Ok(rollouts)
+}
+
+/// Takes the place of the process before, if there is one: every core accepts, and from now on this
+/// one decides.
+fn take_over(
+    heir: &mut Option<Heir>,
+    given: Option<Given>,
+    shared: &Shared,
+) -> Result<Option<Predecessor>, Refused> {
+    let Some(given) = given else { return Ok(None) };
+    heir::await_cores(&shared.cores)?;
+    let before = heir.take().map(|heir| heir.serve(&given.left)).transpose()?;
+    let supervisor = Supervisor::of_process();
+    given.sockets.close(|name| supervisor.forget(name));
+    Ok(before)
 }
 
 /// All that may fail for want of rights or of room, done.
@@ -160,9 +220,11 @@ struct Prepared {
     runtime: tokio::runtime::Runtime,
     open_files: u64,
     files: Files,
+    /// What the process before has given, if there is one.
+    given: Option<Given>,
 }
 
-fn prepare(load: &Load) -> Result<Prepared, Refused> {
+fn prepare(load: &Load, signals: Signals, heir: &mut Option<Heir>) -> Result<Prepared, Refused> {
     let loaded = check::checked(load(), clock::wall().as_secs(), Overdue::Served);
     let loaded = loaded.map_err(|problems| Refused::new(Kind::Config, problems.render(false)))?;
     for warning in loaded.warnings.iter() {
@@ -172,53 +234,51 @@ fn prepare(load: &Load) -> Result<Prepared, Refused> {
     let open_files = limits::raise_open_files();
     let places = Places::of(&config.runtime)?;
     reload::check_sinks(&config)?;
+    let runtime = control_runtime()?;
+    let answers = runtime.block_on(resolve::look_up(resolve::targets(&config)));
+    // The process before does nothing else from here on: all that takes its time is done.
+    let mut given = heir.as_mut().map(Heir::ask).transpose()?;
+    let sockets = if heir.is_none() && signals == Signals::Handled {
+        Supervisor::sockets()
+    } else {
+        Vec::new()
+    };
+    let mut alone = Inherited::from_supervisor(sockets);
+    let inherited = given.as_mut().map_or(&mut alone, |given| &mut given.sockets);
     let mut files = Files(Vec::new());
     let mut last_id = 0;
-    let bound = bind(&config.listeners, places.count(), &mut last_id)?;
-    files.0.extend(bound.iter().filter_map(|bound| match &bound.bind {
+    let have = inherited.listeners(&config.listeners, places.count(), &mut last_id);
+    let bound = bind(&config.listeners, &have, places.count(), &mut last_id)?;
+    let is_new = |bound: &&listeners::Bound| !have.iter().any(|known| known.id == bound.id);
+    files.0.extend(bound.iter().filter(is_new).filter_map(|bound| match &bound.bind {
         Bind::Unix(path) => Some(path.clone()),
         Bind::Tcp(_) => None,
     }));
-    let doors = Doors::bind(&config)?;
-    files.0.push(config.admin.socket.clone());
-    let runtime = control_runtime()?;
-    let answers = runtime.block_on(resolve::look_up(resolve::targets(&config)));
+    let (doors, is_socket_new) = Doors::bind(&config, inherited)?;
+    if is_socket_new {
+        files.0.push(config.admin.socket.clone());
+    }
     let state = State::new(config, places.count(), bound, last_id, answers)?;
-    Ok(Prepared { state, places, doors, runtime, open_files, files })
+    let supervisor = Supervisor::of_process();
+    alone.close(|name| supervisor.forget(name));
+    Ok(Prepared { state, places, doors, runtime, open_files, files, given })
 }
 
 /// Binds all listeners. A ring gives its sockets back a moment after its process was killed: who is
 /// started again at once finds them still in use.
 fn bind(
     wanted: &[Listener],
+    have: &[listeners::Bound],
     cores: usize,
     last_id: &mut u64,
 ) -> Result<Vec<listeners::Bound>, Refused> {
     for _ in 0..BIND_TRIES {
-        if let Ok(bound) = listeners::bind_all(wanted, &[], cores, last_id) {
+        if let Ok(bound) = listeners::bind_all(wanted, have, cores, last_id) {
             return Ok(bound);
         }
         thread::park_timeout(BIND_PAUSE);
     }
-    listeners::bind_all(wanted, &[], cores, last_id)
-}
-
-/// Socket files, removed again unless the start comes to a good end.
-struct Files(Vec<PathBuf>);
-
-impl Files {
-    fn keep(mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            // It may be gone already.
-            let _ = std::fs::remove_file(path);
-        }
-    }
+    listeners::bind_all(wanted, have, cores, last_id)
 }
 
 /// A proxy that runs.
@@ -306,7 +366,8 @@ impl Running {
             Some(Ok(report)) => report,
             Some(Err(_)) | None => {
                 tracing::error!("the control thread has panicked; please report this as a bug");
-                Report::default()
+                // Nobody has told the cores to end: that is no success.
+                Report { cut: self.control.connections(), stuck: self.control.shared.cores.len() }
             }
         }
     }
@@ -318,72 +379,6 @@ impl Drop for Running {
         if self.thread.is_some() {
             self.ask_stop(Stop::Now);
         }
-    }
-}
-
-/// Which core each worker runs on.
-#[derive(Debug)]
-struct Places {
-    cores: Vec<usize>,
-    pinned: bool,
-}
-
-impl Places {
-    /// Chooses them as configured.
-    fn of(runtime: &Runtime) -> Result<Self, Refused> {
-        let allowed = affinity::allowed_cores();
-        let quota = affinity::cgroup_quota();
-        let cores = choose_cores(&runtime.cores, &allowed, quota)?;
-        // More workers than cores, or than the quota pays for, would only stand in line if pinned.
-        let pinned = runtime.pin && cores.iter().all(|core| allowed.contains(core));
-        Ok(Self { cores, pinned })
-    }
-
-    fn count(&self) -> usize {
-        self.cores.len()
-    }
-
-    /// A core that no worker is pinned to, if there is one.
-    fn spare(&self) -> Option<usize> {
-        let allowed = affinity::allowed_cores();
-        allowed.into_iter().rev().find(|core| !self.cores.contains(core)).filter(|_| self.pinned)
-    }
-
-    fn cpu(&self, index: usize) -> Option<usize> {
-        self.cores.get(index).copied().filter(|_| self.pinned)
-    }
-}
-
-/// The cores to run on, one for each worker.
-fn choose_cores(
-    wanted: &Cores,
-    allowed: &[usize],
-    quota: Option<usize>,
-) -> Result<Vec<usize>, Refused> {
-    if allowed.is_empty() {
-        return Err(Refused::new(Kind::Machine, "the affinity mask allows no core"));
-    }
-    let within = |cores: &[usize]| {
-        let most = quota.unwrap_or(usize::MAX).clamp(1, cores.len());
-        // One for control and the kernel's own work, where there are enough.
-        let most = if most >= 4 { most - 1 } else { most };
-        cores[..most].to_vec()
-    };
-    match wanted {
-        Cores::Auto => Ok(within(allowed)),
-        Cores::Physical => Ok(within(&affinity::one_per_physical_core(allowed))),
-        // A count is obeyed, even beyond what there is: tests of many workers want that.
-        Cores::Count(count) => {
-            Ok(allowed.iter().copied().cycle().take((*count).clamp(1, CORES_MAX)).collect())
-        }
-        Cores::List(list) => match list.iter().find(|core| !allowed.contains(core)) {
-            None if !list.is_empty() => Ok(list.clone()),
-            None => Err(Refused::new(Kind::Config, "`runtime.cores` lists no core")),
-            Some(core) => {
-                let error = format!("`runtime.cores`: core {core} is not allowed to this process");
-                Err(Refused::new(Kind::Machine, error).help(format!("allowed are: {allowed:?}")))
-            }
-        },
     }
 }
 
@@ -575,8 +570,6 @@ fn announce(state: &State, places: &Places, drivers: &[String], open_files: u64)
     }
 }
 
-/// Workers at most, whatever is counted: each has a ring and a mebibyte of log.
-const CORES_MAX: usize = 1024;
 /// How long a core may take to build its driver.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a thread may take to end: the store writes once more.

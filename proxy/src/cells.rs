@@ -6,6 +6,7 @@
 
 mod exemplar;
 pub mod routes;
+pub(crate) mod totals;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -105,7 +106,28 @@ pub struct CoreCells {
     pub turn_nanos: Cell,
     /// Turns of the housekeeping task that came more than 10 ms late.
     pub stalls: Cell,
+    /// TLS handshakes with clients that came to a session: in full, resumed.
+    pub handshakes: [Cell; 2],
+    /// TLS handshakes with clients under way now.
+    pub handshakes_under_way: Cell,
+    /// Connections closed because too many handshakes were under way.
+    pub handshakes_refused: Cell,
+    /// TLS handshakes with clients that came to nothing, by [`HANDSHAKE_FAILURES`].
+    pub handshake_failures: [Cell; HANDSHAKE_FAILURES.len()],
+    /// TLS handshakes with origins that came to nothing.
+    pub origin_handshakes_failed: Cell,
 }
+
+/// Why a handshake came to nothing: it took too long, or one of [`gnomon_tls::Class::ALL`].
+pub const HANDSHAKE_FAILURES: [&str; 1 + gnomon_tls::Class::ALL.len()] = {
+    let mut names = ["timeout"; 1 + gnomon_tls::Class::ALL.len()];
+    let mut place = 0;
+    while place < gnomon_tls::Class::ALL.len() {
+        names[place + 1] = gnomon_tls::Class::ALL[place].name();
+        place += 1;
+    }
+    names
+};
 
 /// Why a connection was refused before its first request, in the order of [`CoreCells::prefaces`]:
 /// by somebody who may not connect, with bytes that are no header, too slow, or gone before it
@@ -175,6 +197,11 @@ impl Latency {
         if let Some(cell) = self.cells.get(golden::bucket(nanos)) {
             cell.add(1);
         }
+    }
+
+    /// Its cells, in order.
+    pub(crate) fn cells(&self) -> &[Cell] {
+        &self.cells
     }
 
     /// Adds these counts to `sums`, which has [`golden::CELLS`] places.

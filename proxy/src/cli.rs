@@ -91,6 +91,7 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Resume { upstream } => door.verb(&upstream, "resume"),
         Command::Rollback { upstream } => door.verb(&upstream, "rollback"),
         Command::Stop => door.stop(),
+        Command::Upgrade => door.upgrade(),
         Command::Logs { .. } => door.reopen_logs(),
         Command::Shadow { command } => shadow::shadow(&door, &command),
         Command::Kpi { command } => kpi::kpi(&door, command),

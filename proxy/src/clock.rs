@@ -27,6 +27,13 @@ pub fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// What the system's monotonic clock shows: the same in every process, until the next boot.
+#[must_use]
+pub fn monotonic() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 #[cfg(test)]
 thread_local! {
     static SIMULATED: std::cell::Cell<Option<(Moment, Duration)>> = const { std::cell::Cell::new(None) };

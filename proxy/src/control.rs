@@ -33,11 +33,12 @@ pub(crate) mod stop;
 pub mod strain;
 pub(crate) mod tls;
 pub(crate) mod trials;
+mod upgrade;
 mod watch;
 
 use std::{
     net::SocketAddr,
-    os::unix::net::UnixListener,
+    os::{fd::OwnedFd, unix::net::UnixListener},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -49,6 +50,7 @@ use tokio::time::MissedTickBehavior;
 
 pub(crate) use doors::Doors;
 pub use stop::{Report, Stop};
+pub(crate) use upgrade::{Predecessor, Succession};
 
 use self::{
     api::{Done, Refused, rollout::OrderAsked},
@@ -64,6 +66,7 @@ use self::{
 use crate::{
     boot::{Load, Shared, Signals},
     clock::{self, Moment},
+    heritage::Tag,
     log::OwnLog,
     trial::Sighting,
 };
@@ -96,6 +99,8 @@ pub(crate) struct Control {
     overload: Mutex<Arc<Overload>>,
     /// Where the admin API answers over TCP, if it does.
     pub(crate) admin_address: Option<SocketAddr>,
+    /// Who was before this process, and who comes after it.
+    pub(crate) succession: Succession,
 }
 
 /// What control is made from.
@@ -111,17 +116,20 @@ pub(crate) struct Parts {
     pub(crate) drivers: Vec<String>,
     pub(crate) sightings: Vec<rtrb::Consumer<Sighting>>,
     pub(crate) admin_address: Option<SocketAddr>,
+    pub(crate) succession: Succession,
 }
 
 impl Control {
     pub(crate) fn new(mut parts: Parts) -> Self {
         parts.state.trials.listen(parts.sightings);
+        let mut minute = golden::Minute::new();
+        minute.begin(&parts.state.routes);
         Self {
             watch: Mutex::new(Watch::new(parts.shared.cores.len())),
             shared: parts.shared,
             state: Mutex::new(parts.state),
             checks: Mutex::default(),
-            minute: Mutex::new(golden::Minute::new()),
+            minute: Mutex::new(minute),
             load: parts.load,
             reloading: tokio::sync::Mutex::default(),
             stop: tokio::sync::watch::Sender::default(),
@@ -137,6 +145,7 @@ impl Control {
             saturation: Mutex::default(),
             overload: Mutex::default(),
             admin_address: parts.admin_address,
+            succession: parts.succession,
         }
     }
 
@@ -161,6 +170,8 @@ impl Control {
         self.endure("counts", Self::count_for_ever);
         let hooks = self.rollouts().hooks.clone();
         enduring::keep("hooks", move || hooks.clone().deliver_for_ever());
+        self.endure("watchdog", Self::feed_for_ever);
+        self.tell_ready();
         match signals {
             Signals::Handled => self.listen_to_signals(),
             Signals::Ignored => {}
@@ -264,26 +275,33 @@ impl Control {
     }
 
     fn serve_socket(self: &Arc<Self>, socket: UnixListener) {
+        let double = socket.try_clone().ok().map(OwnedFd::from);
         match tokio::net::UnixListener::from_std(socket) {
-            Ok(listener) => self.serve(listener),
+            Ok(listener) => self.serve(listener, Tag::Admin, double),
             Err(error) => tracing::error!(%error, "the admin socket cannot be served"),
         }
     }
 
     fn serve_tcp(self: &Arc<Self>, listener: std::net::TcpListener) {
+        let double = listener.try_clone().ok().map(OwnedFd::from);
         match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => self.serve(listener),
+            Ok(listener) => self.serve(listener, Tag::AdminTcp, double),
             Err(error) => tracing::error!(%error, "`admin.listen` cannot be served"),
         }
     }
 
-    fn serve<L: Send + Sync + 'static>(self: &Arc<Self>, listener: L)
-    where
+    fn serve<L: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        listener: L,
+        tag: Tag,
+        double: Option<OwnedFd>,
+    ) where
         doors::Bounded<L>: axum::serve::Listener<Addr = admin::Peer>,
     {
         let service = admin::router(self.clone());
         let service = service.into_make_service_with_connect_info::<admin::Peer>();
-        tokio::spawn(axum::serve(doors::Bounded::new(listener), service).into_future());
+        let task = tokio::spawn(axum::serve(doors::Bounded::new(listener), service).into_future());
+        self.succession.note_door(tag, double, task.abort_handle());
     }
 
     async fn tick_for_ever(self: Arc<Self>) {
@@ -336,6 +354,10 @@ impl Control {
 
     /// Leaves nothing behind in the file system.
     fn leave(&self) {
+        if self.succession.heir().is_some() {
+            // All of it is another process's now.
+            return;
+        }
         let _ = std::fs::remove_file(self.socket());
     }
 

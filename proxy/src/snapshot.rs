@@ -37,6 +37,9 @@ use crate::{
 pub enum Phase {
     /// Serving.
     Serving,
+    /// Another process serves whoever comes: no new connections, replies say `Connection: close`, and
+    /// idle connections wait for their next request, which is told so.
+    Leaving,
     /// Finishing: no new connections, replies say `Connection: close`, idle connections close.
     Draining,
     /// Over: whatever is still open is shut down.
@@ -83,8 +86,8 @@ pub struct ListenerView {
     pub id: u64,
     /// Its configuration.
     pub config: Listener,
-    /// One listening socket for each core. A unix socket is one and the same, duplicated. Held by
-    /// control and by the core that accepts on it: an exchange that lives on must not keep open a
+    /// Listening sockets, at least one for each core: of so many cores, the first serves the first, and
+    /// so on, round and round. A unix socket is one and the same, duplicated. Held by control and by the core that accepts on it: an exchange that lives on must not keep open a
     /// listener that nobody serves.
     pub sockets: Vec<Weak<OwnedFd>>,
     /// The port bound, for TCP: what the kernel chose where port 0 was asked for.
@@ -132,6 +135,15 @@ pub fn connections_per_core(limits: &Limits, cores: usize) -> u32 {
         most => most,
     };
     most.div_ceil(u32::try_from(cores).unwrap_or(u32::MAX).max(1)).max(1)
+}
+
+/// TLS handshakes with clients that one of so many cores may have under way.
+#[must_use]
+pub fn handshakes_per_core(limits: &Limits, cores: usize) -> u64 {
+    match limits.handshakes {
+        0 => 512,
+        most => u64::from(most).div_ceil(cores.max(1) as u64),
+    }
 }
 
 /// Connections to one endpoint that one of so many cores may hold.

@@ -11,35 +11,21 @@ pub mod identity;
 pub(crate) mod material;
 pub(crate) mod origin;
 pub(crate) mod server;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tickets;
 
 use std::sync::{Arc, LazyLock};
 
+pub use gnomon_tls::OriginTls;
 use rustls::{
-    ClientConfig, ServerConfig,
+    ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::ServerName,
 };
 
 /// How a listener speaks TLS with clients: certificates by name, protocols, resumption, and whose
 /// certificates it asks for.
 pub type ServerTls = Arc<ServerConfig>;
-
-/// How one endpoint of an origin is spoken to over TLS.
-#[derive(Clone, Debug)]
-pub struct OriginTls {
-    /// Whom we trust, who we are, what may be resumed.
-    pub config: Arc<ClientConfig>,
-    /// The name that its certificate must be for.
-    pub name: ServerName<'static>,
-}
-
-impl PartialEq for OriginTls {
-    /// Whether a connection made under the one may be used under the other.
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.config, &other.config) && self.name == other.name
-    }
-}
 
 /// Cryptography: AWS-LC, which is as fast as any and kept up by many.
 pub(crate) fn provider() -> Arc<CryptoProvider> {

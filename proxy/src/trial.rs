@@ -16,6 +16,7 @@ use gnomon_policy::{
     pointer::{Found, Pointer},
 };
 
+use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 pub use fuse::Fuse;
@@ -27,7 +28,8 @@ use crate::{
 };
 
 /// One side of a trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Arm {
     /// The version under test.
     Canary,
@@ -108,7 +110,7 @@ impl Trial {
 }
 
 /// What became of a request, as far as it is evidence.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// How it went wrong, if it did. Never [`Class::Unfinished`].
     pub class: Option<Class>,
@@ -125,7 +127,7 @@ pub type Levels = [Option<u8>; gnomon_config::model::KPIS_MAX];
 
 /// A request of a trial whose version keeps its users, or whose outcome is told later: what
 /// control has to know of the user or the request itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sighting {
     /// The trial's number.
     pub trial: u32,

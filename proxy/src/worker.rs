@@ -13,6 +13,7 @@ mod deadline;
 mod evidence;
 mod exchange;
 mod flow;
+mod handshake;
 mod identity;
 mod origin;
 mod outgoing;

@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
 mod cli {
+    mod certificates;
     mod demos;
     mod rollouts;
     mod shadows;

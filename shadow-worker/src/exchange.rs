@@ -41,6 +41,8 @@ pub struct Copy {
     pub client: IpAddr,
     /// Whether what it says of others is believed.
     pub is_trusted: bool,
+    /// Whether it speaks TLS with us.
+    pub is_secure: bool,
     /// The id that we gave the request; empty if it brought one that we believe.
     pub request_id: Bytes,
 }

@@ -77,10 +77,11 @@ pub(crate) fn write(
         host: host(receiver, shadow, terms, copy, endpoint),
         client: Forwarding {
             ip: ip.bytes(),
-            proto: b"http",
+            proto: if copy.is_secure { b"https" } else { b"http" },
             trusted: copy.is_trusted,
             forwarded: true,
         },
+        certificate: &[],
         via: VIA,
         request_id: (!copy.request_id.is_empty()).then_some(&copy.request_id[..]),
         trace,

@@ -5,13 +5,12 @@ use std::{
     io,
     os::fd::{AsRawFd, RawFd},
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use gnomon_sys::{
-    duplex::Duplex,
-    socket::{self, Waiting},
-};
+use gnomon_sys::socket;
+use gnomon_tls::Stream;
 use gnomon_wire::proxy_protocol::{self, Who};
 
 use crate::{numbers::ByNumber, terms::Endpoint};
@@ -39,7 +38,7 @@ struct Idle {
 /// A connection. The deadline comes first: it lets go of the descriptor before it is closed.
 pub(crate) struct Line {
     pub(crate) deadline: Deadline,
-    pub(crate) stream: Duplex,
+    pub(crate) stream: Stream,
 }
 
 impl Pool {
@@ -49,7 +48,7 @@ impl Pool {
         let idle = all.get_mut(&endpoint)?;
         while let Some(Idle { line, since }) = idle.pop() {
             let is_fresh = now.saturating_duration_since(since) < FRESH;
-            if is_fresh || socket::peek(line.stream.as_raw_fd()) == Waiting::Nothing {
+            if is_fresh || line.stream.is_quiet() {
                 return Some(line);
             }
         }
@@ -156,6 +155,7 @@ pub(crate) async fn dial(
     endpoint: &Endpoint,
     deadlines: &Rc<Deadlines>,
     patience: Duration,
+    due: Instant,
 ) -> io::Result<Line> {
     // Rare beside all that a connection serves, and large: boxed, so that it is no part of those.
     let dialled = Box::pin(monoio::time::timeout(patience, endpoint.address.dial())).await;
@@ -168,7 +168,18 @@ pub(crate) async fn dial(
         sent?;
     }
     let deadline = deadlines.watch(stream.as_raw_fd());
-    Ok(Line { deadline, stream })
+    let mut line = Line { deadline, stream: Stream::plain(stream) };
+    if let Some(tls) = &endpoint.tls {
+        line.deadline.arm(due);
+        let shaken = line.stream.connect(Arc::clone(&tls.config), tls.name.clone());
+        let shaken = Box::pin(shaken).await;
+        line.deadline.disarm();
+        if line.deadline.fired() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        shaken.map_err(io::Error::other)?;
+    }
+    Ok(line)
 }
 
 #[cfg(test)]
@@ -177,6 +188,8 @@ mod tests {
         io::{Read as _, Write as _},
         os::unix::net::UnixStream,
     };
+
+    use gnomon_sys::duplex::Duplex;
 
     use super::*;
 
@@ -230,7 +243,7 @@ mod tests {
     fn line(wheel: &Rc<Deadlines>) -> (Line, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let stream = Duplex::unix(ours).unwrap();
+        let stream = Stream::plain(Duplex::unix(ours).unwrap());
         (Line { deadline: wheel.watch(stream.as_raw_fd()), stream }, theirs)
     }
 

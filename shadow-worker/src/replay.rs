@@ -9,12 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use gnomon_sys::socket;
 use gnomon_wire::{
     BodyLimits, BodyReader, Framing, HeadLimits, Progress, Response, ResponseHead, Side,
 };
-use monoio::buf::IoBufMut;
 
 use crate::{
     Clock,
@@ -137,7 +136,7 @@ impl Lines {
             }
         }
         let left = due.saturating_duration_since((self.clock.now)());
-        let line = pool::dial(errand.endpoint, &self.deadlines, left).await;
+        let line = pool::dial(errand.endpoint, &self.deadlines, left, due).await;
         let line = line.map_err(|error| unconnected(error.kind()))?;
         let now = (self.clock.now)();
         self.converse(line, &errand, now, due).await.map_err(|broken| broken.why)
@@ -333,15 +332,8 @@ fn unconnected(kind: ErrorKind) -> Failed {
 /// Writes all of it.
 async fn send(line: &Line, errand: &Errand<'_>) -> std::io::Result<()> {
     for part in [&errand.head, &errand.body] {
-        let mut part = part.clone();
-        while !part.is_empty() {
-            let (result, back) = line.stream.write(part).await;
-            part = back;
-            match result? {
-                0 => return Err(ErrorKind::WriteZero.into()),
-                count => part.advance(count),
-            }
-        }
+        let (sent, _) = line.stream.write(part.clone(), 0..part.len(), || {}).await;
+        sent?;
     }
     Ok(())
 }
@@ -353,8 +345,7 @@ async fn fill(line: &Line, buffer: &mut Vec<u8>) -> std::io::Result<usize> {
         buffer.reserve(ROOM);
     }
     let to = buffer.capacity();
-    let slice = std::mem::take(buffer).slice_mut(from..to);
-    let (result, slice) = line.stream.read(slice).await;
-    *buffer = slice.into_inner();
+    let (result, bytes) = line.stream.read(std::mem::take(buffer), from..to).await;
+    *buffer = bytes;
     result
 }

@@ -14,10 +14,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{
-            AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed},
-        },
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
     time::Duration,
@@ -36,12 +33,12 @@ pub fn run(
     path: &Path,
     newest: &dyn Fn() -> Arc<Report>,
     now: &dyn Fn() -> u64,
-    ending: &AtomicBool,
+    is_over: &dyn Fn() -> bool,
     status: &Status,
 ) {
     let mut store = None;
     loop {
-        let is_last = ending.load(Acquire);
+        let is_last = is_over();
         turn(path, &mut store, &newest(), now(), status);
         if is_last {
             return;

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use gnomon_config::model::{Shadow, Share, UpstreamIx, VersionIx};
 use gnomon_policy::{Plan, RouteIx, Table, Targets};
 use gnomon_sys::address::Address;
+use gnomon_tls::OriginTls;
 
 use crate::{
     compare::Comparer,
@@ -46,6 +47,8 @@ pub struct Endpoint {
     pub authority: Arc<str>,
     /// Whether health checks and ejection let it be used.
     pub available: bool,
+    /// How TLS is spoken with it, if it is.
+    pub tls: Option<Arc<OriginTls>>,
     /// Whether a connection begins with a PROXY protocol header. It says that nobody but us is at
     /// the other end: copies of many clients' requests share a connection.
     pub announced: bool,

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    os::unix::net::UnixStream,
+    os::unix::{net::UnixStream, process::ExitStatusExt},
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
 };
@@ -157,7 +157,7 @@ fn a_process_whose_memory_runs_out_tells_nobody_that_half_a_reply_is_whole() {
             }
             Ok(())
         });
-        let guest = Guest::start_on(driver, &[], &to(&origin));
+        let mut guest = Guest::start_on(driver, &[], &to(&origin));
         assert_eq!(guest.connect().ask(GET).text(), body);
         limit_memory(guest.pid());
         let door = Door::Unix(guest.socket());
@@ -170,8 +170,15 @@ fn a_process_whose_memory_runs_out_tells_nobody_that_half_a_reply_is_whole() {
         for client in crowd {
             client.join().expect("no reply was wrong");
         }
+        let ended = guest.await_end();
+        assert_eq!(ended.signal(), Some(ABORT), "{ended}");
+        guest.revive();
+        assert_eq!(guest.connect().ask(GET).text(), body);
     });
 }
+
+/// SIGABRT: how a process ends that can't have the memory it needs.
+const ABORT: i32 = 6;
 
 /// Asks until nobody answers any more: what comes is the body, or its beginning and no end.
 fn ask_a_few(door: &Door, body: &str) {
@@ -195,13 +202,13 @@ fn ask_a_few(door: &Door, body: &str) {
     }
 }
 
-/// Leaves a process hardly more address space than it has.
+/// Leaves a process hardly more memory of its own than it has.
 fn limit_memory(pid: u32) {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = text.lines().find(|line| line.starts_with("VmSize:")).expect("Linux says so");
+    let line = text.lines().find(|line| line.starts_with("VmData:")).expect("Linux says so");
     let kib: u64 =
         line.split_whitespace().nth(1).and_then(|size| size.parse().ok()).expect("a number");
-    let most = format!("--as={}", (kib + 512) * 1024);
+    let most = format!("--data={}", (kib + 512) * 1024);
     let set = Command::new("prlimit").arg("--pid").arg(pid.to_string()).arg(most).status();
     assert!(set.is_ok_and(|status| status.success()), "util-linux has prlimit");
 }

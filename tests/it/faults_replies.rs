@@ -77,7 +77,8 @@ fn check(form: usize, at: usize, end: End, what: &str, got: &std::io::Result<Rep
 fn cut_everywhere(request: impl Fn(&str) -> String + Sync, more: &str) {
     on_each_driver(|driver| {
         let origin = Origin::start(|call, _| cutting(call));
-        let off = "upstream.o.eject.after = 0\n";
+        // None is kept: one that closes right behind its reply may die under the next request.
+        let off = "upstream.o.eject.after = 0\nupstream.o.pool.idle_per_core = 0\n";
         let proxy = Running::start(driver, &(to(&origin) + off + more));
         let mut asked = 0;
         for (form, (reply, _)) in forms().into_iter().enumerate() {

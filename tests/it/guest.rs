@@ -3,7 +3,7 @@
 use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
@@ -40,25 +40,35 @@ impl Guest {
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
         let file = folder.join("gnomon.toml");
-        let cores = if config.contains("runtime.cores") { "" } else { "runtime.cores = 1\n" };
-        let doors = format!(
-            "listen = \"unix:{{folder}}/p.sock\"\nadmin.socket = \"{{folder}}/admin.sock\"\n\
-             state.dir = \"{{folder}}/state\"\nruntime.pin = false\nruntime.entries = 256\n\
-             runtime.driver = \"{driver}\"\n{cores}"
-        );
-        let doors = doors.replace("{folder}", &folder.to_string_lossy());
-        let config = format!("{doors}{}", config.replace("{folder}", &folder.to_string_lossy()));
-        std::fs::write(&file, config).expect("it can be written");
+        let doors = doors(&folder, driver, config);
+        write(&folder, &doors, config);
         let way: Vec<String> = way.iter().map(|&it| it.to_owned()).collect();
         let started = Self { child: launch(&way, &file), folder, way, doors };
         eventually("it serves", || started.is_ready());
         started
     }
 
+    /// Gives it another configuration, and has it reload.
+    pub(super) fn configure(&self, config: &str) {
+        write(&self.folder, &self.doors, config);
+        let (status, text) = self.call("POST", "/v1/reload");
+        assert_eq!(status, 200, "{text}");
+    }
+
     /// Ends it with SIGKILL: it has no time for anything.
     pub(super) fn kill(&mut self) {
         self.child.kill().expect("it is ours");
         self.child.wait().expect("it is ours");
+    }
+
+    /// Waits until it has ended by itself.
+    pub(super) fn await_end(&mut self) -> ExitStatus {
+        let mut ended = None;
+        eventually("it ends", || {
+            ended = self.child.try_wait().expect("it is ours");
+            ended.is_some()
+        });
+        ended.expect("it has")
     }
 
     /// Starts it again, in the same folder.
@@ -122,6 +132,12 @@ impl Guest {
         shadows.into_iter().next().expect("there is one")
     }
 
+    /// How many files it has open.
+    pub(super) fn files(&self) -> usize {
+        let folder = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        folder.map_or(0, |files| files.count())
+    }
+
     /// The most memory that it has had so far, in KiB.
     pub(super) fn peak(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
@@ -142,6 +158,23 @@ pub(super) fn may_unshare() -> bool {
         }
     }
     may
+}
+
+/// The lines of a guest's configuration that say where it is reached, and on what it runs.
+fn doors(folder: &Path, driver: &str, config: &str) -> String {
+    let cores = if config.contains("runtime.cores") { "" } else { "runtime.cores = 1\n" };
+    let doors = format!(
+        "listen = \"unix:{{folder}}/p.sock\"\nadmin.socket = \"{{folder}}/admin.sock\"\n\
+         state.dir = \"{{folder}}/state\"\nruntime.pin = false\nruntime.entries = 256\n\
+         runtime.driver = \"{driver}\"\n{cores}"
+    );
+    doors.replace("{folder}", &folder.to_string_lossy())
+}
+
+fn write(folder: &Path, doors: &str, config: &str) {
+    let config = config.replace("{folder}", &folder.to_string_lossy());
+    let written = std::fs::write(folder.join("gnomon.toml"), format!("{doors}{config}"));
+    written.expect("it can be written");
 }
 
 /// A process by way of other programs, each of which runs the rest of its arguments.

@@ -1,14 +1,10 @@
 //! Bounds: on sizes, on numbers, on time.
 
-use std::{
-    io::Write,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
-use e2e::{Client, Origin, Running, eventually, eventually::linger, on_each_driver};
+use e2e::{Driver, Origin, Running, eventually, eventually::linger, on_each_driver, origin::ok};
 
-use super::{GET, to};
+use super::{GET, guest::Guest, to};
 
 #[test]
 fn heads_that_are_too_large_are_refused() {
@@ -198,58 +194,35 @@ fn a_whole_exchange_may_have_a_deadline() {
     });
 }
 
-/// A proxy in a process of its own with few file descriptors.
-struct Starved {
-    child: Child,
-    folder: std::path::PathBuf,
-}
-
-impl Drop for Starved {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
 #[test]
 fn a_process_without_file_descriptors_recovers_when_there_are_some() {
-    on_each_driver(|driver| {
-        let origin = Origin::named("x");
-        let name = format!("gnomon-starved-{}-{}", std::process::id(), driver.name());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
-        let file = folder.join("gnomon.toml");
+    // One after the other: both starve.
+    for driver in Driver::all() {
+        let origin = Origin::start(|call, _| {
+            while let Some(request) = call.read_request()? {
+                call.reply(ok(&format!("{} bytes", request.body.len())))?;
+            }
+            Ok(())
+        });
         let config = format!(
-            "listen = \"unix:{0}/p.sock\"\nadmin.socket = \"{0}/admin.sock\"\n\
-             runtime = {{ cores = 1, pin = false, driver = \"{1}\" }}\nlimits.connections = 1000\n{2}",
-            folder.display(),
+            "runtime.driver = \"{}\"\nlimits.connections = 1000\ntimeouts.body = \"600s\"\n{}",
             driver.name(),
             to(&origin)
         );
-        std::fs::File::create(&file)
-            .and_then(|mut file| file.write_all(config.as_bytes()))
-            .expect("it can be written");
-        let child = Command::new("sh")
-            .args(["-c", "ulimit -n 40; exec \"$0\" \"$1\""])
-            .arg(env!("CARGO_BIN_EXE_guest"))
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("there is a shell");
-        let starved = Starved { child, folder: folder.clone() };
-        let socket = folder.join("p.sock");
-        eventually("it serves", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
-        let mut before = Client::connect_unix(&socket);
-        assert_eq!(before.ask(GET).text(), "x");
-        let crowd: Vec<_> = (0..100).map(|_| Client::connect_unix(&socket)).collect();
-        // Who is connected is served on, and who is not waits.
-        assert_eq!(before.ask(GET).text(), "x");
+        let proxy = Guest::start_by(&["sh", "-c", "ulimit -n 40; exec \"$0\" \"$@\""], &config);
+        let mut before = proxy.connect();
+        before.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhal");
+        eventually("it is under way", || origin.open() == 1);
+        let crowd: Vec<_> = (0..100).map(|_| proxy.connect()).collect();
+        eventually("there are none left", || proxy.files() >= 38);
+        // Who is being served is served on, and who is not waits, or is closed.
+        before.send("ff");
+        assert_eq!(before.read_reply().text(), "5 bytes");
         drop(crowd);
-        let mut after = Client::connect_unix(&socket);
-        assert_eq!(after.ask(GET).text(), "x");
-        assert_eq!(before.ask(GET).text(), "x");
-        drop(starved);
-    });
+        eventually("whoever comes is served again", || {
+            let mut after = proxy.connect();
+            let reply = after.try_send(GET).then(|| after.try_read_reply_to("GET"));
+            matches!(reply, Some(Ok(reply)) if reply.status() == 200)
+        });
+    }
 }

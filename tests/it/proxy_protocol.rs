@@ -209,6 +209,28 @@ fn the_address_in_the_header_is_trusted_routed_and_logged() {
     });
 }
 
+#[test]
+fn connections_are_counted_for_the_client_in_the_header() {
+    on_each_driver(|driver| {
+        let origin = Origin::named("x");
+        let more = EDGE.to_owned() + "limits.per_client = 2\n";
+        let proxy = Running::start(driver, &(to(&origin) + &more));
+        let connect = |ip: &str| {
+            let mut client = proxy.connect();
+            client.send(format!("PROXY TCP4 {ip} 198.51.100.1 50000 443\r\n{GET}"));
+            client
+        };
+        let mut many: Vec<_> = (1..=6).map(|ip| connect(&format!("192.0.2.{ip}"))).collect();
+        many.push(connect("192.0.2.1"));
+        for client in &mut many {
+            assert_eq!(client.read_reply().text(), "x");
+        }
+        assert!(connect("192.0.2.1").is_closed());
+        drop(many);
+        eventually("there is room again", || connect("192.0.2.1").read_reply().text() == "x");
+    });
+}
+
 /// What each connection to an origin began with: a header, or nothing.
 type Told = Arc<Mutex<Vec<Vec<u8>>>>;
 

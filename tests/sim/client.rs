@@ -58,6 +58,8 @@ pub(super) struct Client {
     is_shut: bool,
     /// Whether it has all it asked for.
     is_resting: bool,
+    /// Until when one that never reads stays.
+    patience: u64,
     pub(super) is_done: bool,
 }
 
@@ -98,6 +100,7 @@ impl Client {
             is_last: false,
             is_shut: false,
             is_resting: false,
+            patience: 0,
             is_done: false,
         }
     }
@@ -119,6 +122,9 @@ impl Client {
         let is_awake = world.now >= self.wake;
         if self.stream.is_none() {
             return is_awake && self.connect(world);
+        }
+        if self.manner == Manner::Deaf && !self.asked.is_empty() && is_awake {
+            return self.hear(world);
         }
         let wrote = is_awake && self.speak(world);
         let read = self.stream.is_some() && self.manner != Manner::Deaf && self.listen(world);
@@ -228,6 +234,25 @@ impl Client {
             self.out.extend(request);
             self.asked.push_back(id);
         }
+    }
+
+    /// Who never reads looks after a while whether it was dropped.
+    fn hear(&mut self, world: &mut World) -> bool {
+        if !self.out.is_empty() && self.speak(world) {
+            return true;
+        }
+        if self.patience == 0 {
+            self.patience = world.now + super::REQUEST_MILLIS + 5_000;
+            self.wake = self.patience;
+            return false;
+        }
+        let mut all = Vec::new();
+        let read = self.stream.as_mut().map(|stream| stream.read_to_end(&mut all));
+        if !matches!(&read, Some(Ok(_))) {
+            world.accuse(format!("c{} never reads, and is held for ever: {read:?}", self.name));
+        }
+        self.leave(world);
+        true
     }
 
     /// Reads once.

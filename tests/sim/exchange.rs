@@ -207,8 +207,8 @@ impl Answer {
             _ => framing,
         };
         let pace = match draw.below(4) {
-            0 => ((length / 20).max(1), draw.below(120)),
-            1 => ((length / 3).max(1), draw.below(20)),
+            0 => ((length / 20).max(20), draw.below(120)),
+            1 => ((length / 3).max(20), draw.below(20)),
             _ => (usize::MAX, 0),
         };
         Self {

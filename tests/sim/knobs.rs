@@ -62,7 +62,7 @@ impl Knobs {
              tunnel = \"3s\" }}\n\
              limits.connections = {connections}\n\
              limits.requests_per_connection = {requests}\n\
-             runtime.cores = 1\nruntime.driver = \"epoll\"\n\
+             access_log.format = \"json\"\nruntime.cores = 1\nruntime.driver = \"epoll\"\n\
              [route.shop]\nmatch.path = \"/shop/*\"\nto = \"shop\"\n\
              [route.cart]\nmatch.path = \"/cart/*\"\nto = \"cart\"\n\
              [upstream.shop]\nbalance = \"{balance}\"\n\

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    exchange::Fault,
+    exchange::{Fault, Outcome},
     hooks,
     message::{self, Kind, Message, Parsed},
     world::World,
@@ -30,6 +30,8 @@ struct Connection {
     current: Option<u32>,
     /// Whether the rest of its request may come still.
     is_reading: bool,
+    /// Whether its reply has gone all the same.
+    has_replied: bool,
     doing: Doing,
     rude: Option<Rude>,
     is_over: bool,
@@ -130,6 +132,7 @@ impl Connection {
             inbox: Vec::new(),
             current: None,
             is_reading: true,
+            has_replied: false,
             doing: Doing::Listening,
             rude: None,
             is_over: false,
@@ -206,6 +209,10 @@ impl Connection {
         };
         self.inbox.drain(..request.length);
         self.is_reading = false;
+        let is_next = std::mem::take(&mut self.has_replied);
+        if is_next {
+            self.current = None;
+        }
         let ask = world.exchange(id).ask;
         if request.body != message::content(id, 'q', ask.length) {
             world.accuse(format!(
@@ -218,10 +225,13 @@ impl Connection {
         let is_first = exchange.arrivals == 1;
         match exchange.answer.fault {
             Some(Fault::Drop { .. }) if is_first => self.drop_it(world, id),
-            _ if matches!(self.doing, Doing::Listening) => {
+            _ if matches!(self.doing, Doing::Listening) && self.current.is_some() => {
                 self.doing = Doing::Thinking { until: world.now + world.exchange(id).answer.delay };
             }
             _ => {}
+        }
+        if is_next && !self.inbox.is_empty() {
+            self.understand(world);
         }
     }
 
@@ -242,7 +252,8 @@ impl Connection {
         let (arrivals, is_safe) = (exchange.arrivals, exchange.is_idempotent());
         let is_first = arrivals == 1;
         let (answer, method) = (exchange.answer, exchange.ask.method);
-        if exchange.outcome.is_some() && exchange.is_behaved {
+        let is_answered = exchange.outcome.as_ref().is_some_and(|it| *it != Outcome::Abandoned);
+        if is_answered && exchange.is_behaved {
             world.accuse(format!("#{id} arrives though it is over"));
         }
         if arrivals > 1 && !is_safe || arrivals > super::ATTEMPTS_MAX {
@@ -334,7 +345,6 @@ impl Connection {
         let answer = exchange.answer;
         let fault = answer.fault.filter(|_| exchange.arrivals == 1);
         let is_closing = matches!(fault, Some(Fault::Cut(_) | Fault::Garbage | Fault::Flood));
-        self.current = None;
         world.say(format!("{} has replied to #{id}", self.name));
         self.doing = Doing::Listening;
         self.rude = match fault {
@@ -345,11 +355,10 @@ impl Connection {
             _ => None,
         };
         self.is_over = answer.closes || is_closing;
-        if !self.is_reading {
-            self.is_reading = true;
-        } else if !self.is_over {
-            // Replied early, and will not read the rest.
-            self.doing = Doing::Nothing;
+        // Who has replied early reads the rest all the same.
+        self.has_replied = self.is_reading;
+        if !self.has_replied {
+            self.current = None;
         }
     }
 

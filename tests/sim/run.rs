@@ -111,6 +111,7 @@ impl Sim {
         let seed = std::array::from_fn(|_| draw.bits() as u8);
         let mut world = World::new(draw);
         world.is_tight = knobs.is_tight();
+        world.is_crowded = knobs.connections < 10;
         world.say(format!("{knobs:?}"));
         let versions = ["v1", "v1", "v2", "v1"];
         let endpoints = versions.iter().enumerate();
@@ -291,6 +292,8 @@ impl Sim {
                 self.endpoints[place].answer(&mut self.world, false);
             }
             Event::Answers(place) => self.endpoints[place].answer(&mut self.world, true),
+            // Control takes no more orders once it stops.
+            Event::Reload if self.world.draining.is_some() => {}
             Event::Reload => {
                 self.knobs.turn(&mut self.world.draw);
                 let config = parse(&self.knobs, &self.folder);

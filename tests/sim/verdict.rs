@@ -14,10 +14,10 @@ pub(super) fn close(sim: &mut Sim) {
             sim.world.accuse(format!("{left} left over: {name}"));
         }
     }
-    let answered: u64 = sim.world.exchanges.iter().filter(|it| it.outcome.is_some()).count() as u64;
-    let begun = sim.world.exchanges.iter().filter(|it| it.began.is_some()).count() as u64;
-    if answered < begun {
-        sim.world.accuse(format!("{} requests without an end", begun - answered));
+    let owed = sim.world.exchanges.iter().filter(|it| it.is_behaved && it.began.is_some());
+    let unanswered = owed.filter(|it| it.outcome.is_none()).count();
+    if unanswered > 0 {
+        sim.world.accuse(format!("{unanswered} requests without an end"));
     }
     accounts(sim);
     hooks::reset();

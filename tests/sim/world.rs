@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) closing: Option<u64>,
     /// Whether there are so few connections to origins that requests may wait for them in vain.
     pub(super) is_tight: bool,
+    /// Whether so few clients are let in that others wait in the kernel, which no drain waits for.
+    pub(super) is_crowded: bool,
     /// Whether the worker is to be given time before anybody else acts.
     pub(super) is_hushed: bool,
 }
@@ -44,6 +46,7 @@ impl World {
             draining: None,
             closing: None,
             is_tight: false,
+            is_crowded: false,
             is_hushed: false,
         }
     }
@@ -79,9 +82,10 @@ impl World {
         let has_content = !matches!(answer.status, 204 | 304) && exchange.ask.method != "HEAD";
         let length = if has_content { answer.length } else { 0 };
         let content = message::content(id, 'p', length);
-        // To HTTP/1.0 the connection's end may be the reply's. A reset would tell, but these
-        // sockets know none.
-        let may_be_cut = exchange.ask.is_old && answer.framing != Framing::Length;
+        // Where the connection's end is the reply's, only a reset tells that it is cut short, and
+        // these sockets know none.
+        let is_old = exchange.ask.is_old && answer.framing != Framing::Length;
+        let may_be_cut = is_old || answer.framing == Framing::UntilClose;
         if may_be_cut && reply.body.len() < length && content.starts_with(&reply.body) {
             return self.end(id, Outcome::Cut);
         }
@@ -123,7 +127,7 @@ impl World {
         let exchange = &self.exchanges[id as usize];
         let began = exchange.began.unwrap_or(self.now);
         let took = self.now - began;
-        if exchange.is_behaved && took > LIFE_MAX {
+        if exchange.is_behaved && took > LIFE_MAX && !self.is_crowded {
             return Some(format!("took {took} ms, {LIFE_MAX} are allowed"));
         }
         let is_free = !exchange.is_behaved
@@ -135,7 +139,7 @@ impl World {
             Outcome::Refused(404) => exchange.ask.route == "/nowhere",
             Outcome::Refused(503) if self.is_tight => true,
             Outcome::Refused(502..=504) | Outcome::Cut => is_free || exchange.is_wronged,
-            Outcome::Nothing => is_free || may_miss,
+            Outcome::Nothing => is_free || may_miss || (self.is_crowded && self.draining.is_some()),
             Outcome::Refused(_) => !exchange.is_behaved,
         };
         (!fits).then(|| format!("may not end as {outcome:?}, {:?}", exchange.answer.fault))

@@ -18,6 +18,7 @@ pub mod load;
 pub mod origin;
 pub mod reading;
 pub mod running;
+pub mod secure;
 pub mod sim;
 pub mod soak;
 

@@ -91,15 +91,23 @@ impl Load {
         eventually("the load goes on", || self.asked() >= end);
     }
 
+    /// Has all clients end, and waits for it.
+    ///
+    /// # Panics
+    /// If a client did.
+    pub fn stop(&mut self) {
+        self.shared.ending.store(true, SeqCst);
+        for line in self.lines.drain(..) {
+            line.join().expect("no client panics");
+        }
+    }
+
     /// Has all clients end; how many replies were bad, and how many requests had none.
     ///
     /// # Panics
     /// If a client did.
     pub fn end(mut self) -> (u64, u64) {
-        self.shared.ending.store(true, SeqCst);
-        for line in self.lines.drain(..) {
-            line.join().expect("no client panics");
-        }
+        self.stop();
         (self.bad(), self.broken())
     }
 }
@@ -138,7 +146,7 @@ impl Shared {
         let is_good = reply.status() == 200 && reply.whole;
         self.bad.fetch_add(u64::from(!is_good), SeqCst);
         self.canary.fetch_add(u64::from(is_good && reply.body == b"v2"), SeqCst);
-        reply.whole.then_some(client)
+        (reply.whole && !reply.is_last()).then_some(client)
     }
 
     fn has_broken(&self) {

@@ -36,6 +36,12 @@ impl Reply {
         field(&self.head, name)
     }
 
+    /// Whether it says that no other reply follows on this connection.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+
     /// The body as text.
     #[must_use]
     pub fn text(&self) -> String {

@@ -21,6 +21,8 @@ fn record<'a>(texts: Texts<'a>, seed: u32) -> Record<'a> {
         probability: 5_000,
         sent: u64::MAX,
         received: 7,
+        tls: [None, Some((TlsVersion::Tls12, false)), Some((TlsVersion::Tls13, true))]
+            [seed as usize % 3],
         texts,
         is_plain: false,
     }

@@ -8,7 +8,9 @@ use std::{
     sync::Mutex,
 };
 
-use super::*;
+use gnomon_config::model::Cores;
+
+use super::{places::choose_cores, *};
 use crate::clock;
 
 #[test]
@@ -175,6 +177,20 @@ fn connections_that_do_not_end_are_cut_and_counted() {
     assert_eq!(running.wait(), Report { cut: 1, stuck: 0 });
     let mut rest = Vec::new();
     let _ = idle.read_to_end(&mut rest);
+}
+
+#[test]
+fn the_cores_serve_on_while_control_dies_and_its_death_is_no_success() {
+    let mut guest = Guest::start("dies", "");
+    let (address, control) = (guest.address("main"), guest.running.control.clone());
+    let alive = guest.running.thread.take();
+    let dead = spawn("gnomon-control", || -> Report { panic!("as a bug would") });
+    guest.running.thread = Some(dead.unwrap());
+    let report = guest.running.wait();
+    assert_eq!(report, Report { cut: 0, stuck: 2 });
+    assert!(get(address).ends_with("hello"));
+    control.ask_stop(Stop::Now);
+    alive.unwrap().join().unwrap();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use gnomon_config::{
 };
 use gnomon_policy::{RouteIx, golden};
 
-use super::Cell;
+use super::{Cell, totals::Totals};
 
 /// What one core counts about one version on one route.
 ///
@@ -84,6 +84,22 @@ impl Times {
             cell.add(1);
             self.sums[time as usize].add(nanos / 1000);
         }
+    }
+
+    /// The cells of one histogram, in order. Room for the failed is there once one has, or if it is to
+    /// be made.
+    pub(crate) fn cells(&self, time: Time, make: bool) -> Vec<&Cell> {
+        match time {
+            Time::Whole => self.pairs.iter().map(|pair| &pair[0]).collect(),
+            Time::FirstByte => self.pairs.iter().map(|pair| &pair[1]).collect(),
+            Time::Failed if make => self.failed().iter().collect(),
+            Time::Failed => self.failed.get().into_iter().flat_map(|cells| cells.iter()).collect(),
+        }
+    }
+
+    /// The cell of a sum.
+    pub(crate) const fn sum_cell(&self, time: Time) -> &Cell {
+        &self.sums[time as usize]
     }
 
     #[cold]
@@ -161,6 +177,23 @@ impl RouteBook {
     pub fn cells(&self, core: usize, route: RouteIx, version: VersionIx) -> Option<&RouteCells> {
         let place = *self.starts.get(route.0 as usize)? as usize + usize::from(version.0);
         self.cores.get(core)?.get(place).map(|cell| &**cell.get_or_init(Arc::default))
+    }
+
+    /// What an earlier process has counted goes into the last block of cells, which no core has.
+    pub(crate) fn inherit(&self, counted: &[((String, String, String), Totals)]) {
+        let Some(last) = self.cores.last() else { return };
+        let places: HashMap<(&str, &str, &str), usize> = self
+            .names
+            .iter()
+            .zip(0..)
+            .map(|((route, upstream, version), place)| ((&**route, &**upstream, &**version), place))
+            .collect();
+        for ((route, upstream, version), totals) in counted {
+            let place = places.get(&(&**route, &**upstream, &**version));
+            if let Some(cells) = place.and_then(|place| last.get(*place)) {
+                totals.put(&**cells.get_or_init(Arc::default));
+            }
+        }
     }
 
     /// Everything that any core has counted: route, upstream, version, and the cores' cells.

@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve, in the foreground: HUP reloads, TERM drains, a second TERM or Ctrl-C stops at once
+    /// Serve, in the foreground: HUP reloads, USR2 upgrades, TERM drains, a second TERM or Ctrl-C stops at once
     Run(Source),
     /// Check a configuration: syntax, meaning, and whether this host can run it (also: gnomon -t)
     Check(CheckArguments),
@@ -92,6 +92,11 @@ pub(crate) enum Command {
     },
     /// Stop the running proxy: drain first; said twice, at once
     Stop,
+    /// Start the program anew and hand over to it: no connection is refused, nothing known is lost
+    ///
+    /// The configuration is read anew as well. If the new process does not come up, the old one goes on
+    /// as if nothing had been, and the exit code is not 0.
+    Upgrade,
     /// The running proxy's logs
     Logs {
         #[command(subcommand)]

@@ -97,6 +97,11 @@ impl Door {
         self.tell(&done, "gnomon status")
     }
 
+    pub(super) fn upgrade(&self) -> Result<(), Failure> {
+        let done = self.act("/v1/upgrade", &json!({}))?;
+        self.tell(&done, "gnomon status")
+    }
+
     pub(super) fn stop(&self) -> Result<(), Failure> {
         let done = self.act("/v1/stop", &json!({}))?;
         self.tell(&done, "gnomon stop once more, to stop at once")

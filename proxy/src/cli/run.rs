@@ -5,18 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Console, FAILED, Failure, arguments::Source, source};
 use crate::{
     boot::{self, Options, Signals},
+    control::api::{Kind, Refused},
     log,
 };
 
 /// Serves until a signal or the admin API ends it.
 pub(super) fn run(from: &Source, console: Console) -> Result<(), Failure> {
     let Source { config, set } = from.clone();
-    let loaded = source::load(&config, &set)
-        .map_err(|problems| Failure::problems(&problems, console.message_colour()))?;
+    let loaded = source::load(&config, &set).map_err(|problems| {
+        boot::renounce(&Refused::new(Kind::Config, problems.render(false)));
+        Failure::problems(&problems, console.message_colour())
+    })?;
     // Warnings come with the log.
     let log = log::install(&loaded.config.log).map_err(|error| {
-        Failure::new(FAILED, format!("the log `log.to` cannot be opened: {error}"))
-            .help("the folder must exist and belong to the proxy's user")
+        let text = format!("the log `log.to` cannot be opened: {error}");
+        boot::renounce(&Refused::new(Kind::Machine, text.clone()));
+        Failure::new(FAILED, text).help("the folder must exist and belong to the proxy's user")
     })?;
     // A start needs what was just read; reading it again would double its time.
     let first = Mutex::new(Some(loaded));

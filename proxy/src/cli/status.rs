@@ -64,11 +64,16 @@ fn head(status: &Status, paint: Paint) -> String {
         (false, true) => paint.yellow("▲ not ready"),
     };
     let up = span(Duration::from_secs_f64(status.uptime_seconds.max(0.0)));
+    let before = match status.succession.before {
+        Some(pid) => format!(", {pid} finishes"),
+        None => String::new(),
+    };
     let mut text = format!(
-        "{} {}   {state}   {phase}   up {up}   pid {}\n",
+        "{} {}   {state}   {phase}   up {up}   pid {} (process {}{before})\n",
         paint.bold("gnomon"),
         status.version,
-        status.pid
+        status.pid,
+        status.succession.number + 1
     );
     let path = status.config.path.as_deref().unwrap_or("(none)");
     let hash = status.config.hash.get(..8).unwrap_or(&status.config.hash);
@@ -91,6 +96,10 @@ fn head(status: &Status, paint: Paint) -> String {
     text.push_str(&of_cores(&status.cores, paint));
     if let Some(hottest) = status.saturation.hottest() {
         text.push_str(&format!("hottest  {}\n", of_hottest(hottest, paint)));
+    }
+    if status.overload.number > 0 {
+        let said = format!("▼ {}", status.overload.words());
+        text.push_str(&format!("pressed  {}\n", paint.red(&said)));
     }
     let log = status.access_log;
     if log.drops + log.failures > 0 {

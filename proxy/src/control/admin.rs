@@ -84,6 +84,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/v1/record/stop", post(record::stop))
         .route("/v1/stop", post(stop))
         .route("/v1/logs/reopen", post(reopen))
+        .route("/v1/upgrade", post(upgrade))
         .route("/v1/upstreams/{name}/weight", post(weight))
         .route("/v1/upstreams/{name}/drain", post(drain))
         .route("/v1/upstreams/{name}/freeze", post(freeze))
@@ -126,6 +127,9 @@ async fn guard(
             &Refused::new(Kind::Forbidden, "only reading is allowed")
                 .help("set `admin.read_only = false` and send SIGHUP"),
         );
+    }
+    if acts && let Some(refused) = control.succession.in_the_way() {
+        return refuse(&refused);
     }
     // Reports of outcomes come with the traffic, and change nothing but counts.
     let is_told = acts && request.uri().path() != KPI_PATH;
@@ -261,6 +265,10 @@ async fn stop(State(control): Control_) -> Response {
     let generation = control.state().generation;
     let changes = vec![change.to_owned()];
     answer(Ok(Done { ok: true, changes, generation, ..Done::default() }))
+}
+
+async fn upgrade(State(control): Control_, ConnectInfo(peer): Peer_) -> Response {
+    answer(control.upgrade(&peer.to_string()).await)
 }
 
 async fn reopen(State(control): Control_) -> Response {

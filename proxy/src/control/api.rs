@@ -3,6 +3,7 @@
 mod cores;
 mod golden;
 mod listener;
+mod process;
 pub mod rollout;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -19,6 +20,7 @@ pub use super::{saturation::Saturation, strain::Overload};
 pub use cores::CoreStatus;
 pub use golden::{Arms, Golden, RouteFailures};
 pub use listener::{CertificateStatus, ListenerStatus};
+pub use process::Succession;
 
 /// Field that a POST over TCP must carry, which no web page can add to a request of its own.
 pub const ACTION_FIELD: &str = "x-gnomon";
@@ -158,6 +160,9 @@ pub struct Status {
     pub version: String,
     /// The process.
     pub pid: u32,
+    /// Who was before it, and who comes after it.
+    #[serde(default)]
+    pub succession: Succession,
     /// Since the start.
     pub uptime_seconds: f64,
     /// What the process as a whole is doing.

@@ -101,7 +101,7 @@ fn parse<A: DeserializeOwned>((status, body): (u16, Vec<u8>)) -> Result<A, Failu
     })))
 }
 
-/// Longer than a reload takes that resolves names and waits for its cores.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than a reload takes that resolves names and waits for its cores, and than an upgrade may take.
+const PATIENCE: Duration = Duration::from_secs(40);
 /// A status of some ten thousand endpoints.
 const REPLY_BYTES_MAX: u64 = 64 << 20;

@@ -97,3 +97,81 @@ fn believing_the_system(host: &str) -> Result<OriginTls, String> {
     let name = name.map_err(|_| format!("no certificate can be for `{host}`"))?;
     Ok(OriginTls { config, name })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use gnomon_config::model::{Material, Secret, VersionTls, Written};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::{
+        control::tests::run,
+        tls::{
+            server,
+            testing::{Folder, NOW, ONE},
+            tickets::TicketKeys,
+        },
+    };
+
+    /// Where somebody answers every connection over TLS with one word.
+    async fn answering(folder: &Folder) -> SocketAddr {
+        let tls = folder.load(ONE).unwrap().config.listeners.remove(0).tls.unwrap();
+        let tickets = TicketKeys::draw(NOW).unwrap().of_listener("https", None).unwrap();
+        let server = server::build(&tls, tickets).map_err(|_| "it is right").unwrap().server;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = TlsAcceptor::from(server.clone());
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let _ = stream.write_all(b"hello").await;
+                    let _ = stream.shutdown().await;
+                }
+            }
+        });
+        address
+    }
+
+    fn terms(folder: &Folder, name: &str, verify: bool) -> OriginTls {
+        let content = Secret(folder.root_pem.clone().into());
+        let place = Written::default();
+        let ca = Material { path: folder.path.clone(), content, mode: 0o600, place };
+        let tls = VersionTls { name: None, ca: Some(ca), identity: None, verify, place };
+        let config = Arc::new(origin::build(&tls).map_err(|_| "it is right").unwrap());
+        OriginTls { config, name: ServerName::try_from(name.to_owned()).unwrap() }
+    }
+
+    #[test]
+    fn who_is_asked_over_tls_must_be_who_it_says() {
+        run(async {
+            let folder = Folder::new("dial");
+            let address = answering(&folder).await;
+            let target = Address::Tcp(address);
+            for (name, verify, answers) in [
+                ("shop.example.com", true, true),
+                ("other.example.com", true, false),
+                ("other.example.com", false, true),
+            ] {
+                let tls = Some(terms(&folder, name, verify));
+                match connect(&target, &Opening { announced: false, tls }).await {
+                    Ok(mut stream) => {
+                        let mut text = String::new();
+                        stream.read_to_string(&mut text).await.unwrap();
+                        assert!(answers && text == "hello", "{name} {verify}");
+                    }
+                    Err(why) => assert!(!answers && why.starts_with("TLS: "), "{name}: {why}"),
+                }
+            }
+            // The system does not know our root.
+            let asked = connect_to("127.0.0.1", address.port(), true).await;
+            assert!(asked.is_err());
+            assert!(connect_to("127.0.0.1", address.port(), false).await.is_ok());
+        });
+    }
+}

@@ -24,7 +24,9 @@ use tokio::{
 use super::{
     admin::Peer,
     api::{Kind, Refused},
+    listeners::inherited::Inherited,
 };
+use crate::heritage::Tag;
 
 /// Binds the socket, with the configured rights from the first moment on. A socket file that
 /// nobody answers on is replaced.
@@ -82,16 +84,25 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    /// Binds all of them. The socket comes last: nothing can fail after it, and its file would have
-    /// to be removed again.
-    pub(crate) fn bind(config: &Config) -> Result<Self, Refused> {
-        let bind =
-            |key, address: Option<SocketAddr>| address.map(|it| bind_tcp(key, it)).transpose();
-        Ok(Self {
-            tcp: bind("admin.listen", config.admin.listen)?,
-            metrics: bind("metrics.listen", config.metrics.listen)?,
-            socket: bind_socket(&config.admin)?,
-        })
+    /// Binds all of them, but for those that are open already; and whether the socket is new. It comes
+    /// last: nothing can fail after it, and its file would have to be removed again.
+    pub(crate) fn bind(
+        config: &Config,
+        inherited: &mut Inherited,
+    ) -> Result<(Self, bool), Refused> {
+        let mut bind = |tag, key, address: Option<SocketAddr>| {
+            let bound = address.map(|it| match inherited.tcp(&tag, it) {
+                Some(known) => Ok(known),
+                None => bind_tcp(key, it),
+            });
+            bound.transpose()
+        };
+        let tcp = bind(Tag::AdminTcp, "admin.listen", config.admin.listen)?;
+        let metrics = bind(Tag::Metrics, "metrics.listen", config.metrics.listen)?;
+        let known = inherited.admin(&config.admin.socket);
+        let is_new = known.is_none();
+        let socket = known.map_or_else(|| bind_socket(&config.admin), Ok)?;
+        Ok((Self { socket, tcp, metrics }, is_new))
     }
 }
 

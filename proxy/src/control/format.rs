@@ -8,6 +8,7 @@ use std::{io::Write as _, sync::Arc, time::Duration};
 
 use gnomon_config::model::AccessFormat;
 use gnomon_policy::plan::Assignment;
+use gnomon_tls::Version as TlsVersion;
 
 use crate::access::Record;
 
@@ -117,6 +118,10 @@ impl Formatter {
             object.text(key!("query"), &self.query);
         }
         object.text(key!("protocol"), protocol(record));
+        if let Some((version, is_resumed)) = record.tls {
+            object.text(key!("tls_version"), tls_version(version));
+            object.flag(key!("tls_resumed"), is_resumed);
+        }
         object.number(key!("status"), record.status.into());
         object.number(key!("sent_bytes"), record.sent);
         object.number(key!("received_bytes"), record.received);
@@ -156,6 +161,10 @@ impl Formatter {
         object.number(key!("http.response.status_code"), record.status.into());
         object.number(key!("http.response.body.bytes"), record.sent);
         object.text(key!("http.version"), if record.minor == 0 { b"1.0" } else { b"1.1" });
+        if let Some((version, is_resumed)) = record.tls {
+            object.text(key!("tls.version"), tls_version(version));
+            object.flag(key!("tls.resumed"), is_resumed);
+        }
         object.text(key!("source.address"), texts.client);
         object.text(key!("trace.id"), texts.trace_id);
         object.text(key!("url.domain"), texts.host);
@@ -194,6 +203,10 @@ impl Formatter {
             pairs.text(" query=", &self.query);
         }
         pairs.text(" protocol=", protocol(record));
+        if let Some((version, is_resumed)) = record.tls {
+            pairs.text(" tls_version=", tls_version(version));
+            pairs.text(" tls_resumed=", word(is_resumed));
+        }
         pairs.number(" status=", record.status.into());
         pairs.number(" sent_bytes=", record.sent);
         pairs.number(" received_bytes=", record.received);
@@ -246,6 +259,11 @@ struct Object<'a> {
 impl Object<'_> {
     /// A text that is not empty.
     #[inline(always)]
+    fn flag(&mut self, key: &'static str, flag: bool) {
+        self.line.extend_from_slice(key.as_bytes());
+        self.line.extend_from_slice(word(flag));
+    }
+
     fn text(&mut self, key: &'static str, value: &[u8]) {
         if value.is_empty() {
             return;
@@ -297,6 +315,17 @@ impl Pairs<'_> {
 
 fn protocol(record: &Record<'_>) -> &'static [u8] {
     if record.minor == 0 { b"HTTP/1.0" } else { b"HTTP/1.1" }
+}
+
+const fn tls_version(version: TlsVersion) -> &'static [u8] {
+    match version {
+        TlsVersion::Tls12 => b"1.2",
+        TlsVersion::Tls13 => b"1.3",
+    }
+}
+
+const fn word(flag: bool) -> &'static [u8] {
+    if flag { b"true" } else { b"false" }
 }
 
 fn assignment(record: &Record<'_>) -> &'static [u8] {

@@ -68,6 +68,11 @@ impl Minute {
         Self { parts: VecDeque::new(), before: HashMap::new(), begun: clock::now() }
     }
 
+    /// Begins with what has been counted before.
+    pub(crate) fn begin(&mut self, book: &RouteBook) {
+        self.before = count(book);
+    }
+
     /// Ends a part and begins the next.
     fn turn(&mut self, book: &RouteBook, now: Moment) {
         let all = count(book);

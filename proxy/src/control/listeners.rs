@@ -1,5 +1,7 @@
 //! Listening sockets: bound for every core before anything is published, kept while wanted.
 
+pub(crate) mod inherited;
+
 use std::{io, net::SocketAddr, os::fd::OwnedFd, path::Path, sync::Arc};
 
 use gnomon_config::model::{Bind, Listener};
@@ -15,7 +17,7 @@ pub(crate) struct Bound {
     pub(crate) id: u64,
     pub(crate) config: Listener,
     pub(crate) bind: Bind,
-    /// One for each core.
+    /// At least one for each core; beyond, the first core has the first again, and so on.
     pub(crate) sockets: Vec<Arc<OwnedFd>>,
     pub(crate) local: Option<SocketAddr>,
 }
@@ -40,11 +42,31 @@ impl Bound {
         }
     }
 
+    /// The sockets that are no duplicates of each other: what another process needs.
+    pub(crate) fn distinct(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
+        let mut seen = std::collections::HashSet::new();
+        self.sockets.iter().filter(move |socket| {
+            socket::examine(socket).is_none_or(|found| seen.insert(found.inode))
+        })
+    }
+
     fn serves(&self, listener: &Listener, bind: &Bind) -> bool {
         // Port 0 is another port for each listener.
         let any_port = matches!(bind, Bind::Tcp(address) if address.port() == 0);
         self.bind == *bind && (!any_port || self.config.name == listener.name)
     }
+}
+
+/// All sockets that are no duplicates of each other: each with its listener's name, and its place
+/// among that listener's.
+pub(crate) fn places(all: &[Bound]) -> impl Iterator<Item = (&str, usize, &Arc<OwnedFd>)> {
+    let mut next = std::collections::HashMap::new();
+    let sockets = all.iter().flat_map(|bound| bound.distinct().map(|it| (&*bound.config.name, it)));
+    sockets.map(move |(name, socket)| {
+        let place = next.entry(name).or_insert(0);
+        *place += 1;
+        (name, *place - 1, socket)
+    })
 }
 
 /// Binds what `wanted` has and `have` has not, for so many cores. What `have` has is kept. After

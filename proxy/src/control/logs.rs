@@ -257,6 +257,7 @@ mod tests {
             sent: 0,
             received: 0,
             texts,
+            tls: None,
             is_plain: false,
         }
     }

@@ -34,6 +34,10 @@ pub(crate) struct Memory {
     status: store::Status,
     opened: OnceLock<Opened>,
     ending: AtomicBool,
+    /// Set to have the thread write once more, and then rest.
+    resting: AtomicBool,
+    /// Whether it rests.
+    rests: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -50,7 +54,24 @@ impl Memory {
             status: store::Status::default(),
             opened: OnceLock::new(),
             ending: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
+            rests: AtomicBool::new(false),
         }
+    }
+
+    /// Has the thread write once more, and then leave the file alone.
+    pub(crate) fn rest(&self) {
+        self.resting.store(true, Release);
+    }
+
+    /// Has the thread go on writing.
+    pub(crate) fn wake(&self) {
+        self.resting.store(false, Release);
+    }
+
+    /// Whether nobody here touches the file.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.rests.load(Acquire) || self.keeps() != Some(true)
     }
 
     /// The key, and what an earlier process has learnt; that only the first time. Blocks.
@@ -92,7 +113,13 @@ impl Memory {
         loop {
             let is_ending = self.ending.load(Acquire);
             match self.opened.get() {
-                Some(Opened { keeps: true, .. }) => return self.write(desk),
+                Some(Opened { keeps: true, .. }) if !self.resting.load(Acquire) => {
+                    self.write(desk);
+                    if !self.resting.load(Acquire) {
+                        return;
+                    }
+                    self.rests.store(true, Release);
+                }
                 Some(_) | None if is_ending => return,
                 Some(_) | None => thread::park_timeout(LOOK),
             }
@@ -105,7 +132,9 @@ impl Memory {
             self.tell(&troubled);
             desk.report()
         };
-        store::run(&self.folder.join(STORE), &newest, &now, &self.ending, &self.status);
+        let is_over = || self.ending.load(Acquire) || self.resting.load(Acquire);
+        self.rests.store(false, Release);
+        store::run(&self.folder.join(STORE), &newest, &now, &is_over, &self.status);
         self.tell(&troubled);
     }
 

@@ -39,6 +39,7 @@ use super::{
     api::{self, Refused},
     doors,
 };
+use crate::heritage::Tag;
 
 /// A query's pairs, if it can be understood.
 pub(super) type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -95,6 +96,7 @@ impl Control {
     /// Serves the metrics on a listener that is bound.
     pub(super) fn serve_metrics(self: &Arc<Self>, wanted: SocketAddr, listener: TcpListener) {
         let service = Router::new().fallback(answer_anywhere).with_state(self.clone());
+        let double = listener.try_clone().ok().map(std::os::fd::OwnedFd::from);
         let served = listener.local_addr().and_then(|bound| {
             let listener = doors::Bounded::new(tokio::net::TcpListener::from_std(listener)?);
             let task = tokio::spawn(axum::serve(listener, service).into_future());
@@ -102,6 +104,7 @@ impl Control {
         });
         match served {
             Ok(door) => {
+                self.succession.note_door(Tag::Metrics, double, door.task.clone());
                 if let Some(before) = self.door().replace(door) {
                     before.task.abort();
                 }
@@ -124,6 +127,7 @@ impl Control {
             None => {
                 if let Some(before) = self.door().take() {
                     before.task.abort();
+                    self.succession.forget_door(&Tag::Metrics);
                 }
             }
         }

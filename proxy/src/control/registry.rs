@@ -16,7 +16,8 @@ use gnomon_policy::{
 };
 
 use crate::{
-    cells::{EndpointCells, VersionCells},
+    cells::{EndpointCells, VersionCells, totals::Totals},
+    heritage::left::{CountsLeft, OutLeft},
     snapshot::Address,
     tls::OriginTls,
 };
@@ -118,10 +119,54 @@ impl EndpointEntry {
     }
 }
 
+/// What an earlier process knew.
+#[derive(Debug, Default)]
+struct Before {
+    versions: HashMap<VersionKey, Totals>,
+    /// By upstream, version and address.
+    endpoints: HashMap<(String, String, String), Totals>,
+    /// Endpoints that were out; each is asked for once.
+    out: HashMap<(String, String, String), OutLeft>,
+    /// When that was, since start.
+    now: Duration,
+}
+
+impl Before {
+    fn give_endpoint(&mut self, key: &EndpointKey, entry: &mut EndpointEntry) {
+        let name = key.name();
+        if let Some((totals, cells)) = self.endpoints.get(&name).zip(entry.cells.last()) {
+            totals.put(&**cells);
+        }
+        let Some(out) = self.out.remove(&name) else { return };
+        if let Some(complaint) = out.unhealthy {
+            entry.health = health::Endpoint::unhealthy();
+            entry.complaint = Some(complaint).filter(|it| !it.is_empty());
+        }
+        entry.ejected = out.ejected_ms.map(|left| self.now + Duration::from_millis(left));
+    }
+}
+
+impl EndpointKey {
+    /// Upstream, version and address, for whoever does not know our types.
+    fn name(&self) -> (String, String, String) {
+        let VersionKey { upstream, version } = &self.version;
+        (upstream.to_string(), version.to_string(), show(&self.address))
+    }
+}
+
+impl OutLeft {
+    fn name(&self) -> (String, String, String) {
+        (self.upstream.clone(), self.version.clone(), self.address.clone())
+    }
+}
+
 /// Everything that is kept by name.
 #[derive(Debug)]
 pub(crate) struct Registry {
     cores: usize,
+    /// What an earlier process has counted, if there was one. Its counts are in one more block of
+    /// cells, behind those of the cores, which control writes.
+    before: Option<Before>,
     versions: HashMap<VersionKey, VersionEntry>,
     endpoints: HashMap<EndpointKey, EndpointEntry>,
     last_id: u64,
@@ -129,36 +174,116 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn new(cores: usize) -> Self {
-        Self { cores, versions: HashMap::new(), endpoints: HashMap::new(), last_id: 0 }
+        let (versions, endpoints) = (HashMap::new(), HashMap::new());
+        Self { cores, before: None, versions, endpoints, last_id: 0 }
+    }
+
+    /// Begins with what an earlier process knew. `now` is the time since start. To be called before
+    /// anything is admitted.
+    pub(crate) fn inherit(&mut self, counts: &CountsLeft, out: &[OutLeft], now: Duration) {
+        self.before = Some(Before {
+            out: out.iter().map(|it| (it.name(), it.clone())).collect(),
+            now,
+            ..Before::default()
+        });
+        self.follow_before(counts);
+    }
+
+    /// Takes over what an earlier process has counted since.
+    pub(crate) fn follow_before(&mut self, counts: &CountsLeft) {
+        let Self { before: Some(before), versions, endpoints, .. } = self else { return };
+        for (name, totals) in &counts.versions {
+            let key = VersionKey { upstream: (&*name.0).into(), version: (&*name.1).into() };
+            if let Some(entry) = versions.get_mut(&key) {
+                entry.put_before(totals);
+            }
+            before.versions.insert(key, totals.clone());
+        }
+        for (name, totals) in &counts.endpoints {
+            before.endpoints.insert(name.clone(), totals.clone());
+        }
+        for (key, entry) in endpoints {
+            if let Some((totals, cells)) = before.endpoints.get(&key.name()).zip(entry.cells.last())
+            {
+                totals.put(&**cells);
+            }
+        }
+    }
+
+    /// What has been counted, by name, and who is out.
+    pub(crate) fn leave(&self, now: Duration) -> (CountsLeft, Vec<OutLeft>) {
+        let mut counts = CountsLeft::default();
+        for (key, entry) in &self.versions {
+            let mut totals = Totals::of(entry.cells.iter().map(Arc::as_ref));
+            totals.count(EJECTED, entry.ejected);
+            totals.count(UNHEALTHY, entry.unhealthy);
+            let name = (key.upstream.to_string(), key.version.to_string());
+            counts.versions.push((name, totals));
+        }
+        let mut out = Vec::new();
+        for (key, entry) in &self.endpoints {
+            let (upstream, version, address) = key.name();
+            let is_bad = entry.health.verdict() == Verdict::Unhealthy;
+            let complaint = || entry.complaint.clone().unwrap_or_default();
+            let left = entry.ejected.map(|until| until.saturating_sub(now).as_millis());
+            if is_bad || left.is_some() {
+                out.push(OutLeft {
+                    upstream: upstream.clone(),
+                    version: version.clone(),
+                    address: address.clone(),
+                    unhealthy: is_bad.then(complaint),
+                    ejected_ms: left.map(|left| u64::try_from(left).unwrap_or(u64::MAX)),
+                });
+            }
+            let totals = Totals::of(entry.cells.iter().map(Arc::as_ref));
+            counts.endpoints.push(((upstream, version, address), totals));
+        }
+        (counts, out)
+    }
+
+    /// Blocks of cells of everything that is counted: the cores', and that of the process before.
+    pub(crate) fn blocks(&self) -> usize {
+        self.cores + usize::from(self.before.is_some())
     }
 
     /// Makes sure that a version and its endpoints are known. Ejections stay with those endpoints
     /// that stay.
     pub(crate) fn admit(&mut self, key: &VersionKey, addresses: &[Address]) {
-        let Self { cores, versions, endpoints, last_id } = self;
+        let blocks = self.blocks();
+        let Self { versions, endpoints, last_id, before, .. } = self;
         let key_of =
             |address: &Address| EndpointKey { version: key.clone(), address: address.clone() };
         let order: Vec<EndpointKey> = addresses.iter().map(key_of).collect();
         for key in &order {
             endpoints.entry(key.clone()).or_insert_with(|| {
                 *last_id += 1;
-                EndpointEntry {
+                let mut entry = EndpointEntry {
                     id: *last_id,
                     tls: None,
-                    cells: (0..*cores).map(|_| Arc::default()).collect(),
+                    cells: (0..blocks).map(|_| Arc::default()).collect(),
                     health: health::Endpoint::new(),
                     complaint: None,
                     ejected: None,
-                    base: vec![0; *cores],
+                    base: vec![0; blocks],
+                };
+                if let Some(before) = before {
+                    before.give_endpoint(key, &mut entry);
                 }
+                entry
             });
         }
-        let entry = versions.entry(key.clone()).or_insert_with(|| VersionEntry {
-            cells: (0..*cores).map(|_| Arc::default()).collect(),
-            order: Vec::new(),
-            ejections: Ejections::new(0),
-            ejected: 0,
-            unhealthy: 0,
+        let entry = versions.entry(key.clone()).or_insert_with(|| {
+            let mut entry = VersionEntry {
+                cells: (0..blocks).map(|_| Arc::default()).collect(),
+                order: Vec::new(),
+                ejections: Ejections::new(0),
+                ejected: 0,
+                unhealthy: 0,
+            };
+            if let Some(totals) = before.as_ref().and_then(|before| before.versions.get(key)) {
+                entry.put_before(totals);
+            }
+            entry
         });
         if entry.order != order {
             entry.ejections = Ejections::new(order.len());
@@ -294,6 +419,15 @@ impl Registry {
 }
 
 impl VersionEntry {
+    /// Takes over what an earlier process has counted. It ejects nobody any more.
+    fn put_before(&mut self, totals: &Totals) {
+        if let Some(cells) = self.cells.last() {
+            totals.put(&**cells);
+        }
+        self.ejected = self.ejected.max(totals.get(EJECTED));
+        self.unhealthy = self.unhealthy.max(totals.get(UNHEALTHY));
+    }
+
     /// The endpoints it has now.
     pub(crate) fn endpoints(&self) -> &[EndpointKey] {
         &self.order
@@ -312,6 +446,9 @@ impl EndpointEntry {
     }
 }
 
+/// What a version's other counts are called.
+const EJECTED: &str = "ejected";
+const UNHEALTHY: &str = "unhealthy";
 /// Versions known before those not in use are forgotten; with two histograms each, some 15 KiB per
 /// core.
 const VERSIONS_MAX: usize = 1_000;

@@ -32,7 +32,11 @@ impl Control {
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<Done, Refused> {
         // One after the other: the later reads the file later.
         let _turn = self.reloading.lock().await;
+        self.succession.supervisor.reloading();
         let result = self.reload_once().await;
+        if !self.is_stopping() {
+            self.tell_ready();
+        }
         let (ok, detail) = match &result {
             Ok(done) => (true, done.changes.clone()),
             Err(refused) => (false, vec![refused.to_string()]),
@@ -57,6 +61,9 @@ impl Control {
     async fn reload_once(self: &Arc<Self>) -> Result<Done, Refused> {
         if self.is_stopping() {
             return Err(Refused::new(Kind::State, "the proxy is stopping"));
+        }
+        if let Some(refused) = self.succession.in_the_way() {
+            return Err(refused);
         }
         let old = self.state().config.clone();
         let loaded = read(&self.load, &old).await?;

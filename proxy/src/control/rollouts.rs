@@ -9,6 +9,7 @@ mod facts;
 pub(crate) mod hooks;
 mod jury;
 pub(crate) mod keeper;
+mod left;
 mod orders;
 mod probes;
 mod rejudge;
@@ -35,7 +36,7 @@ use super::{
     api::rollout::{Line, Record},
     state::State,
 };
-use crate::clock;
+use crate::{clock, heritage::left::RolloutLeft};
 
 /// All rollouts of the configuration.
 #[derive(Debug)]
@@ -50,7 +51,11 @@ pub(crate) struct Rollouts {
     /// Whether the file has been read.
     is_read: bool,
     /// Transitions since the start: whose, to which phase, and who brought them about.
-    transitions: BTreeMap<(String, &'static str, &'static str), u64>,
+    transitions: BTreeMap<(String, String, String), u64>,
+    /// What an earlier process left; each rollout asks once.
+    before: BTreeMap<String, RolloutLeft>,
+    /// Whether another process has the pen, or is about to.
+    is_resting: bool,
 }
 
 /// One rollout.
@@ -88,6 +93,8 @@ impl Rollouts {
             config_hash: String::new(),
             is_read: false,
             transitions: BTreeMap::new(),
+            before: BTreeMap::new(),
+            is_resting: false,
         };
         let saved = if config.rollouts.is_empty() {
             None
@@ -249,6 +256,9 @@ impl Control {
         let now = clock::wall().as_secs();
         let keeper = {
             let mut rollouts = self.rollouts();
+            if rollouts.is_resting {
+                return;
+            }
             let Rollouts { entries, keeper, .. } = &mut *rollouts;
             entries.values_mut().for_each(|entry| entry.keep_evidence(keeper, now));
             keeper.clone()
@@ -261,6 +271,9 @@ impl Control {
         let (report, saturation) = (self.shadow.report(), self.saturation());
         {
             let mut rollouts = self.rollouts();
+            if rollouts.is_resting {
+                return;
+            }
             let Rollouts { entries, line, keeper, .. } = &mut *rollouts;
             let seen = Seen { line: line.as_ref(), shadows: &report, saturation: &saturation };
             let mut acts = Vec::new();
@@ -311,7 +324,8 @@ impl Control {
     /// Writes a transition into the record and tells whoever wants to know.
     fn record(&self, rollouts: &mut Rollouts, name: &Name, event: Event) {
         let by = super::metrics::agent(event.to, &event.by);
-        *rollouts.transitions.entry((name.to_string(), event.to.name(), by)).or_default() += 1;
+        let key = (name.to_string(), event.to.name().to_owned(), by.to_owned());
+        *rollouts.transitions.entry(key).or_default() += 1;
         let Some(entry) = rollouts.entries.get_mut(name) else { return };
         let line = describe(name, &event);
         if matches!(event.to, Phase::RolledBack(_) | Phase::Aborted) {
@@ -332,6 +346,9 @@ impl Control {
     pub(crate) fn follow_rollouts(&self) -> Option<u64> {
         let mut rollouts = self.rollouts();
         let mut state = self.state();
+        if rollouts.is_resting {
+            return None;
+        }
         let Rollouts { entries, keeper, .. } = &mut *rollouts;
         let mut changed = false;
         for entry in entries.values_mut() {

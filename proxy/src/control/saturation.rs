@@ -187,7 +187,7 @@ pub(super) fn queues(state: &State) -> impl Iterator<Item = (&str, usize, u32, u
         let sockets = bound.sockets.iter().enumerate().filter(|_| bound.local.is_some());
         sockets.filter_map(|(core, listener)| {
             let (queue, most) = socket::accept_queue(listener).ok()?;
-            Some((&*bound.config.name, core, queue, most))
+            Some((&*bound.config.name, core % state.registry.cores(), queue, most))
         })
     })
 }

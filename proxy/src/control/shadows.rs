@@ -26,6 +26,8 @@ pub(crate) struct Shadows {
     counts: BTreeMap<Name, Arc<Counts>>,
     definitions: Vec<Arc<Definition>>,
     config_hash: Box<str>,
+    /// Whether nothing is copied for now.
+    pub(super) is_resting: bool,
     /// Who writes exchanges down, if somebody does.
     pub(super) recording: Option<Recording>,
 }
@@ -53,7 +55,8 @@ impl Shadows {
     pub(crate) fn new(cores: usize, config: &Config) -> Self {
         let (counts, definitions) = (BTreeMap::new(), Vec::new());
         let (config_hash, recording) = (Box::default(), None);
-        let mut shadows = Self { cores, counts, definitions, config_hash, recording };
+        let is_resting = false;
+        let mut shadows = Self { cores, counts, definitions, config_hash, is_resting, recording };
         shadows.take_config(config);
         shadows
     }
@@ -125,6 +128,9 @@ impl Shadows {
 
     /// What `snapshot` says of shadows, if it has any.
     pub(crate) fn terms(&self, snapshot: &Snapshot) -> Option<Arc<Terms>> {
+        if self.is_resting {
+            return None;
+        }
         let scope = self.recording.as_ref().and_then(|it| it.scope(&snapshot.config));
         if self.definitions.is_empty() && scope.is_none() {
             return None;
@@ -171,6 +177,7 @@ fn endpoints_of(
         address: view.address.clone(),
         authority: view.authority.clone(),
         available: view.available,
+        tls: view.tls.clone(),
         announced: view.announced,
     };
     views.iter().map(endpoint).collect()

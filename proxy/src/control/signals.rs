@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Control, Stop};
 
 impl Control {
-    /// Starts to listen: HUP reloads, USR1 opens logs anew, TERM, INT and QUIT stop; the second of
+    /// Starts to listen: HUP reloads, USR1 opens logs anew, USR2 upgrades, TERM, INT and QUIT stop; the second of
     /// these stops at once.
     pub(super) fn listen_to_signals(self: &Arc<Self>) {
         let stops = [
@@ -24,6 +24,10 @@ impl Control {
         self.on("SIGHUP", SignalKind::hangup(), |control| async move {
             // Told in the log; there is nobody to answer to.
             let _ = control.reload().await;
+        });
+        self.on("SIGUSR2", SignalKind::user_defined2(), |control| async move {
+            // Told in the log, likewise.
+            let _ = control.upgrade("SIGUSR2").await;
         });
         self.on("SIGUSR1", SignalKind::user_defined1(), |control| async move {
             if let Err(refused) = control.reopen_logs() {

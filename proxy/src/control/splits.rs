@@ -9,6 +9,7 @@ use gnomon_config::{
 use gnomon_policy::{SplitState, split::Refusal};
 
 use super::api::{Kind, Refused, Weights};
+use crate::heritage::left::SplitLeft;
 
 /// What an operator may say about an upstream's split.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,6 +124,59 @@ pub(crate) fn words(upstream: &Upstream) -> (Option<&str>, BTreeMap<&str, Share>
     let named = upstream.versions.iter().map(|version| &*version.name).zip(upstream.split.clone());
     let stable = upstream.versions.get(usize::from(upstream.stable.0));
     (stable.map(|version| &*version.name), named.filter(|&(_, s)| s > Share::NONE).collect())
+}
+
+/// A split by the names of its versions, for another process.
+pub(crate) fn leave(upstream: &Upstream, state: &SplitState) -> SplitLeft {
+    let (stable, configured) = words(upstream);
+    let named = || upstream.versions.iter().map(|version| version.name.to_string());
+    let draining = named().zip(&state.draining).filter(|(_, is_so)| **is_so);
+    SplitLeft {
+        stable: stable.unwrap_or_default().to_owned(),
+        configured: configured
+            .into_iter()
+            .map(|(name, share)| (name.to_owned(), share.0))
+            .collect(),
+        shares: named().zip(&state.shares).map(|(name, share)| (name, share.0)).collect(),
+        draining: draining.map(|(name, _)| name).collect(),
+        frozen: state.frozen,
+    }
+}
+
+/// The split that another process left, as far as the file says no other; and what is to be said
+/// beside.
+pub(crate) fn restore(upstream: &Upstream, left: &SplitLeft) -> (SplitState, Option<String>) {
+    let name = &upstream.name;
+    let fresh = SplitState::of(upstream);
+    let (stable, configured) = words(upstream);
+    let is_said = |(name, share): (&str, Share)| left.configured.get(name) == Some(&share.0);
+    let is_same = stable == Some(&*left.stable)
+        && configured.len() == left.configured.len()
+        && configured.into_iter().all(is_said);
+    if !is_same && !left.frozen {
+        return (fresh, None);
+    }
+    let mut state = SplitState { frozen: left.frozen, ..fresh.clone() };
+    for (place, version) in upstream.versions.iter().enumerate() {
+        state.shares[place] = Share(left.shares.get(&*version.name).copied().unwrap_or(0));
+        state.draining[place] = left.draining.iter().any(|it| **it == *version.name);
+    }
+    let taken: u64 = state.shares.iter().map(|share| u64::from(share.0)).sum();
+    let rest = u64::from(Share::WHOLE.0).checked_sub(taken).and_then(|it| u32::try_from(it).ok());
+    if let (Some(rest), Some(share)) = (rest, state.shares.get_mut(usize::from(upstream.stable.0)))
+    {
+        share.0 += rest;
+    }
+    let without_endpoint = upstream
+        .versions
+        .iter()
+        .zip(&state.shares)
+        .any(|(version, share)| *share > Share::NONE && version.endpoints.is_empty());
+    if !state.fits(upstream) || without_endpoint {
+        let remark = format!("upstream.{name} cannot keep its split; it is as the file says now");
+        return (fresh, Some(remark));
+    }
+    (state, Some(format!("upstream.{name} keeps the split set at run time")))
 }
 
 /// The same split with the versions of another configuration. A version that is gone leaves its

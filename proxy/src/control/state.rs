@@ -29,7 +29,8 @@ use super::{
     trials::Trials,
 };
 use crate::{
-    cells::routes::RouteBook,
+    cells::{routes::RouteBook, totals::Totals},
+    heritage::left::{CountsLeft, Left, News, OutLeft, SplitLeft},
     patience,
     snapshot::{Address, EndpointView, ListenerView, Phase, Publisher, Snapshot, VersionView},
 };
@@ -107,6 +108,59 @@ impl State {
         Ok(state)
     }
 
+    /// Begins with what another process knew. To be called before the first snapshot is made. Gives
+    /// back what is to be said beside.
+    pub(crate) fn inherit(&mut self, left: &mut Left) -> Result<Vec<String>, Refused> {
+        self.registry.inherit(&left.counts, &left.out, Duration::ZERO);
+        self.routes = Arc::new(RouteBook::new(&self.config, self.registry.blocks(), None));
+        self.routes.inherit(&left.counts.routes);
+        let mut remarks = Vec::new();
+        for upstream in &self.config.upstreams {
+            let Some(split) = left.splits.get(&*upstream.name) else { continue };
+            let (split, remark) = splits::restore(upstream, split);
+            self.splits.insert(upstream.name.clone(), split);
+            remarks.extend(remark);
+        }
+        self.table = compile(&self.config, &self.splits)?;
+        self.trials = Trials::inherit(self.registry.cores(), std::mem::take(&mut left.trials));
+        if !left.tickets.is_empty() {
+            self.tls.inherit(&left.tickets)?;
+        }
+        let own = &left.counts.own;
+        self.reloads = (own.get(RELOADS_OK), own.get(RELOADS_REFUSED));
+        self.last_reload = left.last_reload.take();
+        Ok(remarks)
+    }
+
+    /// Takes over what another process still tells.
+    pub(crate) fn hear(&mut self, news: News) {
+        self.registry.follow_before(&news.counts);
+        self.routes.inherit(&news.counts.routes);
+        self.trials.hear(news.trials);
+    }
+
+    /// Everything that is counted here, by name, and who is out.
+    pub(crate) fn leave_counts(&self, now: Duration) -> (CountsLeft, Vec<OutLeft>) {
+        let (mut counts, out) = self.registry.leave(now);
+        for ((route, upstream, version), cells) in self.routes.all() {
+            let name = (route.to_string(), upstream.to_string(), version.to_string());
+            counts.routes.push((name, Totals::of(cells)));
+        }
+        counts.own.count(RELOADS_OK, self.reloads.0);
+        counts.own.count(RELOADS_REFUSED, self.reloads.1);
+        (counts, out)
+    }
+
+    /// The splits that are not as the file says.
+    pub(crate) fn leave_splits(&self) -> BTreeMap<String, SplitLeft> {
+        let splits = self.config.upstreams.iter().filter_map(|upstream| {
+            let split = self.splits.get(&upstream.name)?;
+            splits::is_overridden(upstream, split)
+                .then(|| (upstream.name.to_string(), splits::leave(upstream, split)))
+        });
+        splits.collect()
+    }
+
     /// Takes look-ups over. A name that could not be resolved keeps its last good addresses.
     /// Says whether any changed.
     pub(crate) fn take_answers(&mut self, answers: Answers) -> bool {
@@ -138,6 +192,10 @@ impl State {
         config: Config,
         answers: Answers,
     ) -> Result<Vec<String>, Refused> {
+        // A stop may have begun while the file was read: nobody would serve its listeners.
+        if self.phase != Phase::Serving {
+            return Err(Refused::new(Kind::State, "the proxy is stopping"));
+        }
         let (splits, remarks) = splits::carry(&self.config, &config, &self.splits);
         let config = Arc::new(config);
         let table = compile(&config, &splits)?;
@@ -150,8 +208,8 @@ impl State {
         self.patience = Arc::new(patience::OfRoutes::new(&config));
         self.rates = Rates::of(&config).map(Arc::new);
         self.shadows.take_config(&config);
-        let cores = self.registry.cores();
-        self.routes = Arc::new(RouteBook::new(&config, cores, Some(&self.routes)));
+        let blocks = self.registry.blocks();
+        self.routes = Arc::new(RouteBook::new(&config, blocks, Some(&self.routes)));
         (self.config, self.splits, self.table, self.listeners) = (config, splits, table, bound);
         let wanted = super::resolve::targets(&self.config);
         self.resolved.retain(|target, _| wanted.contains(target));
@@ -408,6 +466,10 @@ fn seed(address: &Address) -> u64 {
         Address::Unix(path) => Endpoint::Unix(path.clone()),
     })
 }
+
+/// What other counts are called.
+const RELOADS_OK: &str = "reloads_ok";
+const RELOADS_REFUSED: &str = "reloads_refused";
 
 #[cfg(test)]
 mod tests;

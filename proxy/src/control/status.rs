@@ -8,7 +8,7 @@ use gnomon_policy::{SplitState, golden};
 use super::{
     Control,
     api::{
-        Arm, CertificateStatus, Check, ConfigStatus, CoreStatus, EndpointStatus, Failures,
+        self, Arm, CertificateStatus, Check, ConfigStatus, CoreStatus, EndpointStatus, Failures,
         ListenerStatus, LogStatus, Quantiles, ShadowStatus, Stage, Status, UpstreamStatus,
         VersionStatus,
     },
@@ -26,7 +26,7 @@ use crate::{
 
 impl Control {
     /// The shadows there are.
-    pub(crate) fn shadows(&self) -> Vec<super::api::Shadow> {
+    pub(crate) fn shadows(&self) -> Vec<api::Shadow> {
         let state = self.state();
         state.shadows.list(&state.config)
     }
@@ -42,6 +42,11 @@ impl Control {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            succession: api::Succession {
+                number: self.succession.number,
+                before: self.succession.before(),
+                heir: self.succession.heir(),
+            },
             uptime_seconds: now.as_secs_f64(),
             phase,
             ready,
@@ -54,9 +59,9 @@ impl Control {
             },
             listeners: listeners(&state),
             access_log: LogStatus {
-                lines: self.logs.lines.load(Relaxed),
+                lines: self.log_lines(),
                 drops: cores.iter().map(|core| core.log_drops).sum(),
-                failures: self.logs.failures.load(Relaxed),
+                failures: self.log_failures(),
             },
             shadow: ShadowStatus {
                 taken: self.shadow.taken.load(Relaxed),
@@ -109,6 +114,7 @@ impl Control {
         match self.state().phase {
             Phase::Serving if self.is_stopping() => Stage::Leaving,
             Phase::Serving => Stage::Serving,
+            Phase::Leaving => Stage::Leaving,
             Phase::Draining => Stage::Draining,
             Phase::Closing => Stage::Closing,
         }

@@ -1,6 +1,6 @@
 //! Ending: unready, then draining, then closing, each no longer than configured.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{Control, listeners};
 use crate::{clock, snapshot::Phase};
@@ -45,7 +45,11 @@ impl Control {
     }
 
     /// Stops the cores. To be called once a stop was asked for.
-    pub(crate) async fn stop(&self) -> Report {
+    pub(crate) async fn stop(self: &Arc<Self>) -> Report {
+        if self.succession.heir().is_some() {
+            return self.finish().await;
+        }
+        self.succession.supervisor.stopping();
         let timeouts = self.state().config.timeouts.clone();
         if !self.is_urgent() {
             tracing::info!(grace = ?timeouts.grace, "stopping: unready, still accepting");
@@ -57,6 +61,11 @@ impl Control {
             self.enter(Phase::Draining);
             self.until(timeouts.drain, || self.running() == 0).await;
         }
+        self.close().await
+    }
+
+    /// Cuts what is still open.
+    pub(super) async fn close(&self) -> Report {
         let cut = self.connections();
         self.enter(Phase::Closing);
         let end = clock::now() + CLOSING;
@@ -82,13 +91,13 @@ impl Control {
     }
 
     /// Cores that have not ended.
-    fn running(&self) -> usize {
+    pub(super) fn running(&self) -> usize {
         self.shared.cores.iter().filter(|core| core.stopped.read() == 0).count()
     }
 
     /// Enters a phase without listeners: a socket that is held but not accepted from would keep
     /// clients waiting in its queue.
-    fn enter(&self, phase: Phase) {
+    pub(super) fn enter(&self, phase: Phase) {
         let mut state = self.state();
         state.phase = phase;
         listeners::unlink(&std::mem::take(&mut state.listeners));
@@ -96,7 +105,7 @@ impl Control {
     }
 
     /// Waits until `done`, at most so long, less if it becomes urgent.
-    async fn until(&self, most: Duration, done: impl Fn() -> bool) {
+    pub(super) async fn until(&self, most: Duration, done: impl Fn() -> bool) {
         let end = clock::now() + most;
         while !done() && !self.is_urgent() && clock::now() < end {
             tokio::time::sleep(LOOK).await;

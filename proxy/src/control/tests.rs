@@ -10,6 +10,7 @@ use gnomon_config::{Options, parse};
 
 use super::*;
 use crate::{
+    control::listeners::inherited::Inherited,
     guard::Guard,
     snapshot::{Phase, Publisher},
 };
@@ -73,6 +74,7 @@ pub(super) fn bench_of(name: &str, rest: &str) -> Bench {
         shadow: Arc::new(gnomon_shadow::run::Desk::new().unwrap().0),
         drivers: vec!["none".to_owned(); 2],
         admin_address: None,
+        succession: Succession::default(),
     }));
     Bench { control, text, socket, ending }
 }
@@ -183,7 +185,7 @@ fn what_needs_a_restart_is_said_and_left() {
 fn the_api_answers_over_its_socket() {
     let bench = bench("api", "");
     let config = bench.control.state().config.clone();
-    let doors = Doors::bind(&config).unwrap();
+    let (doors, _) = Doors::bind(&config, &mut Inherited::default()).unwrap();
     let (control, path) = (bench.control.clone(), bench.socket.clone());
     let server =
         thread::Builder::new().spawn(move || run(control.run(Signals::Ignored, doors))).unwrap();
@@ -228,7 +230,8 @@ fn check_statuses(socket: &Path) {
 #[test]
 fn only_reading_is_only_reading() {
     let bench = bench("reading", "admin.read_only = true\n");
-    let doors = Doors::bind(&bench.control.state().config.clone()).unwrap();
+    let config = bench.control.state().config.clone();
+    let (doors, _) = Doors::bind(&config, &mut Inherited::default()).unwrap();
     let control = bench.control.clone();
     let server =
         thread::Builder::new().spawn(move || run(control.run(Signals::Ignored, doors))).unwrap();

@@ -48,10 +48,8 @@ impl Control {
 
     /// Goes on with the keys of the process before.
     pub(crate) fn import_tickets(&self, keys: &[u8]) -> Result<(), Refused> {
-        let keys = TicketKeys::import(keys)
-            .ok_or_else(|| Refused::new(Kind::Machine, "these are no keys of session tickets"))?;
         let mut state = self.state();
-        state.tls.reseal(keys)?;
+        state.tls.inherit(keys)?;
         state.publish(&self.shared.publisher);
         Ok(())
     }
@@ -164,6 +162,13 @@ impl Tls {
         Ok(!self.made.listeners.is_empty())
     }
 
+    /// Goes on with the keys of tickets of the process before.
+    pub(crate) fn inherit(&mut self, keys: &[u8]) -> Result<(), Refused> {
+        let keys = TicketKeys::import(keys)
+            .ok_or_else(|| Refused::new(Kind::Machine, "these are no keys of session tickets"))?;
+        self.reseal(keys)
+    }
+
     fn reseal(&mut self, tickets: TicketKeys) -> Result<(), Refused> {
         let mut listeners = self.made.listeners.clone();
         for (name, served) in &mut listeners {
@@ -256,3 +261,6 @@ fn no_randomness() -> Refused {
 /// Between two looks at clock and keys.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 const DAY_SECONDS: u64 = 86_400;
+
+#[cfg(test)]
+mod tests;

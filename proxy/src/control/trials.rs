@@ -4,6 +4,7 @@
 //! done with or have had their time. What did not depend on the draw alone is left out.
 
 pub(crate) mod late;
+pub(crate) mod left;
 mod units;
 mod voids;
 
@@ -18,6 +19,8 @@ use gnomon_policy::{
     pointer::Pointer,
     split::{Cut, Layout},
 };
+
+use serde::{Deserialize, Serialize};
 
 use self::{
     late::{Book, Counts, Late, LateKpi, Report, Told},
@@ -44,6 +47,10 @@ pub(crate) struct Trials {
     sightings: Vec<rtrb::Consumer<Sighting>>,
     late: Late,
     last_book: u32,
+    /// What an earlier process left, if there was one.
+    before: Option<left::Before>,
+    /// What goes to a later process, once there is one.
+    after: Option<left::After>,
 }
 
 /// A trial, with what outlives snapshots.
@@ -60,7 +67,7 @@ struct Known {
 }
 
 /// A split that was in force.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Epoch {
     number: u32,
     /// Probability of the canary among the two.
@@ -81,6 +88,8 @@ impl Trials {
             sightings: Vec::new(),
             late: Late::new(late::REQUESTS_MAX),
             last_book: 0,
+            before: None,
+            after: None,
         }
     }
 
@@ -110,6 +119,8 @@ impl Trials {
     }
 
     fn trial(&mut self, snapshot: &Snapshot, rollout: &Rollout, layout: &Layout) -> Arc<Trial> {
+        let is_known = self.known.contains_key(&rollout.name);
+        let left = if is_known { None } else { self.left_of(snapshot, rollout) };
         let upstream = &snapshot.config.upstreams[usize::from(rollout.upstream.0)];
         let place = snapshot.first_version[usize::from(rollout.upstream.0)];
         let before = self.known.get(&rollout.name);
@@ -120,7 +131,7 @@ impl Trials {
             Some(known) => (known.trial.number, known.trial.evidence.clone()),
             None => {
                 self.last_number += 1;
-                (self.last_number, Arc::new(Evidence::new(self.cores, self.started)))
+                (self.last_number, Arc::new(Evidence::new(self.blocks(), self.started)))
             }
         };
         let range = |version| {
@@ -129,7 +140,8 @@ impl Trials {
         };
         let (canary, stable) = (range(rollout.to), range(rollout.from));
         let mut epoch = Epoch { number: 0, weight: weight(canary, stable), canary, stable };
-        let last = before.and_then(|known| known.epochs.last());
+        let left_last = left.as_ref().and_then(|left| left.epochs.last());
+        let last = before.and_then(|known| known.epochs.last()).or(left_last);
         let is_same = last.is_some_and(|last| Epoch { number: last.number, ..epoch } == *last);
         epoch.number = match last {
             Some(last) => last.number + u32::from(!is_same),
@@ -151,16 +163,28 @@ impl Trials {
             evidence,
             canary_cells: snapshot.versions[place + usize::from(rollout.to.0)].cells.clone(),
         });
+        if let Some(left) = &left {
+            trial.evidence.state.inherit(&left.fuse);
+        }
         if !is_same {
             trial.evidence.state.mend();
         }
         let horizon = u32::try_from(rollout.gate.horizon.as_secs()).unwrap_or(u32::MAX);
-        self.note(trial.clone(), epoch, (horizon, late));
+        self.note(trial.clone(), epoch, (horizon, late), left);
         trial
     }
 
-    fn note(&mut self, trial: Arc<Trial>, epoch: Epoch, (horizon, late): (u32, Vec<LateKpi>)) {
+    fn note(
+        &mut self,
+        trial: Arc<Trial>,
+        epoch: Epoch,
+        (horizon, late): (u32, Vec<LateKpi>),
+        left: Option<left::TrialLeft>,
+    ) {
         let now = trial.evidence.second(clock::now());
+        if let Some(left) = left {
+            self.known.insert(trial.name.clone(), Known::inherit(trial.clone(), left));
+        }
         let fresh = || Known {
             trial: trial.clone(),
             epochs: Vec::new(),
@@ -202,9 +226,10 @@ impl Trials {
     pub(crate) fn collect(&mut self, name: &str, now: Moment) -> Vec<Cohort> {
         self.take_sightings();
         let begun = self.begun.as_secs();
+        let told = self.told_until();
         let Some(known) = self.known.get_mut(name) else { return Vec::new() };
         let now = known.trial.evidence.second(now);
-        let mut cohorts = known.release(now);
+        let mut cohorts = known.release(left::within(now, told));
         for cohort in &mut cohorts {
             known.usual.take(cohort);
             cohort.second += begun;
@@ -232,8 +257,9 @@ impl Trials {
     pub(crate) fn collect_late(&mut self, name: &str, now: Moment) -> Vec<(usize, Cohort)> {
         self.take_sightings();
         let begun = self.begun.as_secs();
+        let told = self.told_until();
         let Some(known) = self.known.get_mut(name) else { return Vec::new() };
-        let now = known.trial.evidence.second(now);
+        let now = left::within(known.trial.evidence.second(now), told);
         known.book.tick(&known.trial.evidence, now);
         let mut cohorts = known.book.release(now);
         for (_, cohort) in &mut cohorts {
@@ -271,7 +297,11 @@ impl Trials {
     /// Empties the cores' rings, and forgets what had its time.
     pub(crate) fn tick(&mut self, now: Moment) {
         self.take_sightings();
-        let now = trial::second(self.started, now);
+        if self.after.is_some() {
+            // Somebody else judges now.
+            return;
+        }
+        let now = left::within(trial::second(self.started, now), self.told_until());
         for known in self.known.values_mut() {
             known.book.tick(&known.trial.evidence, now);
             known.voids.look(&known.trial.evidence, now);
@@ -288,9 +318,9 @@ impl Trials {
                 let Ok(sighting) = ring.pop() else { break };
                 let mut known = self.known.values_mut();
                 if let Some(known) = known.find(|known| known.trial.number == sighting.trial) {
-                    known.units.see(&sighting);
-                    if let Some(weight) = known.weight(&sighting) {
-                        self.late.see(&mut known.book, &sighting, weight);
+                    match &mut self.after {
+                        Some(after) => after.see(known, sighting),
+                        None => known.see(&mut self.late, &sighting),
                     }
                 }
             }
@@ -299,6 +329,13 @@ impl Trials {
 }
 
 impl Known {
+    fn see(&mut self, late: &mut Late, sighting: &Sighting) {
+        self.units.see(sighting);
+        if let Some(weight) = self.weight(sighting) {
+            late.see(&mut self.book, sighting, weight);
+        }
+    }
+
     /// The weight of the cohort that a request or its user is in; none if it is in none.
     fn weight(&self, sighting: &Sighting) -> Option<f64> {
         if self.trial.by_user {
@@ -408,7 +445,8 @@ fn weight(canary: (u32, u32), stable: (u32, u32)) -> f64 {
 }
 
 /// How often stable fails, forgetting by half every ten minutes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 struct Usual {
     failed: f64,
     all: f64,

@@ -73,6 +73,7 @@ impl Control {
     /// One look at everything.
     pub(crate) fn tick(&self) {
         let now = clock::now();
+        self.hear_before();
         {
             let mut watch = self.watch();
             for (core, cells) in self.shared.cores.iter().enumerate() {

@@ -61,6 +61,7 @@ fn config(
     };
     config.alpn_protocols = protocols();
     config.resumption = Resumption::store(Arc::new(Sessions::default()));
+    gnomon_tls::prepare_client(&mut config);
     Ok(config)
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn build(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // What comes before the handshake is done could be sent again by anybody.
     config.max_early_data_size = 0;
+    gnomon_tls::prepare_server(&mut config);
     Ok(Built { server: Arc::new(config), certs })
 }
 
@@ -122,3 +123,6 @@ impl ResolvesServerCert for Certificates {
         understood.or_else(|| all.first()).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use gnomon_config::model;
+use serde::{Deserialize, Serialize};
 
 use super::{Trial, slots::Sum};
 
@@ -51,6 +52,19 @@ pub struct State {
     usual: AtomicU32,
 }
 
+/// What the cores of an earlier process had decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct StateLeft {
+    armed: bool,
+    spent: u64,
+    wary: bool,
+    left: u64,
+    cut: bool,
+    seen: [u64; 4],
+    usual: u32,
+}
+
 /// What a fuse saw when it blew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blown {
@@ -75,6 +89,30 @@ impl State {
             stable_bad: stable_bad.load(Relaxed),
             stable: stable.load(Relaxed),
         })
+    }
+
+    /// What another process needs to go on.
+    pub(crate) fn leave(&self) -> StateLeft {
+        StateLeft {
+            armed: self.armed.load(Relaxed),
+            spent: self.spent.load(Relaxed),
+            wary: self.wary.load(Relaxed),
+            left: self.left.load(Relaxed),
+            cut: self.cut.load(Relaxed),
+            seen: self.seen.each_ref().map(|cell| cell.load(Relaxed)),
+            usual: self.usual.load(Relaxed),
+        }
+    }
+
+    /// Goes on with what another process left.
+    pub(crate) fn inherit(&self, left: &StateLeft) {
+        self.armed.store(left.armed, Relaxed);
+        self.spent.store(left.spent, Relaxed);
+        self.wary.store(left.wary, Relaxed);
+        self.left.store(left.left, Relaxed);
+        self.seen.iter().zip(left.seen).for_each(|(cell, value)| cell.store(value, Relaxed));
+        self.usual.store(left.usual, Relaxed);
+        self.cut.store(left.cut, Relaxed);
     }
 
     /// Says whether it may blow.

@@ -3,6 +3,8 @@
 use gnomon_config::model::KPIS_MAX;
 use gnomon_policy::judge::cohort::{BUCKETS, CLASSES, Class, KPI_LEVELS, Tally, bucket};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Arm, Outcome, Small};
 use crate::{cells::Cell, clock};
 
@@ -151,6 +153,28 @@ impl CoreEvidence {
         }
     }
 
+    /// Second and epoch of everything that is known since `second`.
+    pub(crate) fn known(&self, second: u32) -> impl Iterator<Item = (u32, u32)> {
+        let keys = self.slots.iter().map(|slot| slot.key.read()).filter(|key| *key != 0);
+        let parts = keys.filter_map(|key| {
+            let (epoch, at) = (u32::try_from(key >> 32), u32::try_from(key & 0xffff_ffff));
+            Some((at.ok()?, epoch.ok()?))
+        });
+        parts.filter(move |(at, _)| *at >= second)
+    }
+
+    /// Makes a second and split say just this: what the cores of an earlier process know of it. Only
+    /// this block's one writer may.
+    pub(crate) fn mirror(&self, second: u32, epoch: u32, reading: &Reading) {
+        let key = u64::from(epoch) << 32 | u64::from(second);
+        let place = self.slots.iter().position(|slot| slot.key.read() == key);
+        let place = place.unwrap_or_else(|| self.open(key) as usize);
+        let slot = &self.slots[place];
+        slot.void.set(u32::from(reading.is_void));
+        slot.canary.mirror(&reading.canary);
+        slot.stable.mirror(&reading.stable);
+    }
+
     /// Adds what this core has seen under `epoch` since `second`.
     pub(super) fn add_recent(&self, epoch: u32, since: u32, canary: &mut Sum, stable: &mut Sum) {
         let newest = self.current.read();
@@ -200,7 +224,8 @@ impl CoreEvidence {
 }
 
 /// What all cores know of one second under one split.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Reading {
     /// Whether something other than the draw decided.
     pub is_void: bool,
@@ -211,7 +236,8 @@ pub struct Reading {
 }
 
 /// What is known of one version's requests of a second.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counted {
     /// What the judge takes; still without those that are unfinished.
     pub tally: Tally,
@@ -246,6 +272,30 @@ impl ArmCells {
         self.refused.set(0);
         let kpis = self.kpis.iter().flatten();
         self.errors.iter().chain(&self.times).chain(kpis).for_each(|cell| cell.set(0));
+    }
+
+    fn mirror(&self, counted: &Counted) {
+        let tally = &counted.tally;
+        let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        self.assigned.set(small(tally.assigned));
+        self.resolved.set(small(counted.resolved));
+        self.replying.set(small(counted.replying));
+        self.refused.set(small(tally.refused));
+        for (cell, count) in self.errors.iter().zip(tally.errors) {
+            cell.set(small(count));
+        }
+        for (place, count) in &tally.times {
+            if let Some(cell) = self.times.get(usize::from(*place)) {
+                cell.set(*count);
+            }
+        }
+        for (cells, levels) in self.kpis.iter().zip(&tally.kpis) {
+            for (level, count) in levels {
+                if let Some(cell) = cells.get(usize::from(*level)) {
+                    cell.set(*count);
+                }
+            }
+        }
     }
 
     fn add_sum(&self, sum: &mut Sum) {

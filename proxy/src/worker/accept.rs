@@ -24,7 +24,7 @@ use super::{
     client::{self, Client, Peer},
     restraint,
 };
-use crate::{patience::Ticks, snapshot::ListenerView};
+use crate::{patience::Ticks, snapshot::ListenerView, tls::ServerTls};
 
 /// Connections taken per wake-up, so that one burst does not keep the others waiting.
 const BATCH: usize = 32;
@@ -37,20 +37,31 @@ pub(super) struct Door {
     pub(super) id: u64,
     /// Replaced when a reload changes it.
     pub(super) config: RefCell<Rc<Listener>>,
+    /// How TLS is spoken here, if it is; replaced likewise.
+    pub(super) tls: RefCell<Option<ServerTls>>,
     socket: Arc<std::os::fd::OwnedFd>,
     closed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Door {
-    pub(super) fn of(view: &ListenerView, core: usize) -> Option<Rc<Self>> {
-        Some(Rc::new(Self {
-            id: view.id,
-            config: RefCell::new(Rc::new(view.config.clone())),
-            socket: view.sockets.get(core)?.upgrade()?,
-            closed: Cell::new(false),
-            waker: RefCell::default(),
-        }))
+    /// A core's doors to a listener, one of so many cores: nearly always one.
+    pub(super) fn all_of(
+        view: &ListenerView,
+        core: usize,
+        cores: usize,
+    ) -> impl Iterator<Item = Rc<Self>> {
+        let own = view.sockets.iter().skip(core).step_by(cores.max(1));
+        own.filter_map(std::sync::Weak::upgrade).map(|socket| {
+            Rc::new(Self {
+                id: view.id,
+                config: RefCell::new(Rc::new(view.config.clone())),
+                tls: RefCell::new(view.tls.clone()),
+                socket,
+                closed: Cell::new(false),
+                waker: RefCell::default(),
+            })
+        })
     }
 
     /// Takes no more connections; the task that serves this door ends.
@@ -153,6 +164,8 @@ fn take_batch(worker: &Rc<Worker>, door: &Rc<Door>) -> io::Result<()> {
 
 fn admit(worker: &Rc<Worker>, door: &Rc<Door>, accepted: Accepted) {
     let client = match &accepted {
+        // Whose connection it is, its header will say.
+        Accepted::Tcp(..) if door.config.borrow().proxy_protocol.is_some() => None,
         Accepted::Tcp(_, peer) => Some(peer.ip()),
         Accepted::Unix(_) => None,
     };
@@ -171,11 +184,12 @@ fn admit(worker: &Rc<Worker>, door: &Rc<Door>, accepted: Accepted) {
     peer.port = port;
     // In a box it is moved as a pointer; a task's state holds what it is given more than once.
     let client = Box::new(Client::new(deadline, stream, peer, Rc::clone(&*door.config.borrow())));
+    let tls = door.tls.borrow().clone();
     let place = Place::taken(worker);
     let worker = Rc::clone(worker);
     super::spawn(async move {
         let _place = (place, admitted);
-        guarded(&worker, pin!(client::serve(Rc::clone(&worker), client))).await;
+        guarded(&worker, pin!(client::serve(Rc::clone(&worker), client, tls))).await;
     });
 }
 

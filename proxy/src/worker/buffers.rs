@@ -7,12 +7,9 @@ use std::{
     rc::Rc,
 };
 
-use gnomon_sys::duplex::Duplex;
+use gnomon_tls::Stream;
 use gnomon_wire::{BodyWriter, Piece};
-use monoio::{
-    buf::{IoBuf, IoBufMut},
-    io::CancelHandle,
-};
+use monoio::io::CancelHandle;
 
 use super::deadline::Deadline;
 use crate::{cells::CoreCells, patience::Ticks};
@@ -261,50 +258,39 @@ impl Buffer {
     }
 
     /// Reads once behind the data; at most `most` bytes. `Ok(0)` is the end of input.
-    pub(super) async fn fill(&mut self, stream: &Duplex, most: usize) -> io::Result<usize> {
-        let slice = std::mem::take(&mut self.bytes);
-        let (from, to) = read_range(&slice, most);
-        let (result, slice) = stream.read(slice.slice_mut(from..to)).await;
-        self.bytes = slice.into_inner();
+    pub(super) async fn fill(&mut self, stream: &Stream, most: usize) -> io::Result<usize> {
+        let bytes = std::mem::take(&mut self.bytes);
+        let range = read_range(&bytes, most);
+        let (result, bytes) = stream.read(bytes, range).await;
+        self.bytes = bytes;
         result
     }
 
     /// As [`fill`](Self::fill), ended early by cancelling `handle`.
     pub(super) async fn fill_until(
         &mut self,
-        stream: &Duplex,
+        stream: &Stream,
         most: usize,
         handle: CancelHandle,
     ) -> io::Result<usize> {
-        let slice = std::mem::take(&mut self.bytes);
-        let (from, to) = read_range(&slice, most);
-        let (result, slice) = stream.read_until(slice.slice_mut(from..to), handle).await;
-        self.bytes = slice.into_inner();
+        let bytes = std::mem::take(&mut self.bytes);
+        let range = read_range(&bytes, most);
+        let (result, bytes) = stream.read_until(bytes, range, handle).await;
+        self.bytes = bytes;
         result
     }
 
     /// Writes `range` of the vector, all of it, with at most `patience` between two writes.
     pub(super) async fn send(
         &mut self,
-        stream: &Duplex,
+        stream: &Stream,
         range: Range<usize>,
         deadline: &Deadline,
         patience: Ticks,
     ) -> io::Result<()> {
-        let mut from = range.start;
-        let mut sent = Ok(());
-        while sent.is_ok() && from < range.end {
-            deadline.arm_writing(patience);
-            let slice = std::mem::take(&mut self.bytes).slice(from..range.end);
-            let (result, slice) = stream.write(slice).await;
-            self.bytes = slice.into_inner();
-            match result {
-                Ok(0) => sent = Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => from += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => sent = Err(error),
-            }
-        }
+        let bytes = std::mem::take(&mut self.bytes);
+        let (sent, bytes) = stream.write(bytes, range, || deadline.arm_writing(patience)).await;
+        self.bytes = bytes;
         deadline.disarm_writing();
         sent
     }
@@ -343,7 +329,7 @@ impl Buffer {
     pub(super) async fn send_framed(
         &mut self,
         framed: Framed,
-        stream: &Duplex,
+        stream: &Stream,
         deadline: &Deadline,
         patience: Ticks,
     ) -> io::Result<()> {
@@ -380,7 +366,7 @@ impl Buffer {
     /// Writes all of the data.
     pub(super) async fn send_data(
         &mut self,
-        stream: &Duplex,
+        stream: &Stream,
         deadline: &Deadline,
         patience: Ticks,
     ) -> io::Result<()> {
@@ -390,11 +376,11 @@ impl Buffer {
 }
 
 /// Where the next read goes. Never an empty range: a read of nothing looks like the end of input.
-fn read_range(bytes: &Vec<u8>, most: usize) -> (usize, usize) {
+fn read_range(bytes: &Vec<u8>, most: usize) -> Range<usize> {
     let from = bytes.len();
     let to = bytes.capacity().min(from.saturating_add(most));
     debug_assert!(from < to, "no room to read into");
-    (from, to)
+    from..to
 }
 
 impl Drop for Buffer {

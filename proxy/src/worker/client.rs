@@ -6,21 +6,22 @@ use std::{
 };
 
 use gnomon_config::model::Listener;
-use gnomon_sys::{duplex::Duplex, socket};
+use gnomon_sys::duplex::Duplex;
+use gnomon_tls::{Stream, Version as TlsVersion};
 use gnomon_wire::{HeadLimits, Progress, Reject, RequestHead};
-
-use std::os::fd::AsRawFd;
 
 use super::{
     Worker, answer,
     buffers::{Buffer, Size},
     deadline::Deadline,
-    exchange, preface,
+    exchange, handshake, preface,
     record::Entry,
+    restraint::Admitted,
 };
 use crate::{
     failure::{Failure, Kind, Stage},
     patience::Ticks,
+    tls::{ServerTls, identity::ClientIdentity},
 };
 
 /// Bytes read and thrown away before a connection with unread input is closed: closing at once
@@ -33,8 +34,8 @@ const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long a silent client's buffer is held: two turns of the wheel.
 const NAP: Ticks = Ticks::exactly(2);
 
-/// How long a drain spares a client that has yet to speak, since its first request may be on the
-/// way: a second.
+/// How long a drain spares a client that has yet to speak, or was not told with its last reply to go:
+/// its next request may be on the way. A second.
 const FRESH: Ticks = Ticks::exactly(20);
 
 /// What a cancelled read ends with.
@@ -44,13 +45,17 @@ const ECANCELED: i32 = 125;
 /// is dropped.
 pub(super) struct Client {
     pub(super) deadline: Deadline,
-    pub(super) stream: Duplex,
+    pub(super) stream: Stream,
     /// What has been read and not yet used; none while idle.
     pub(super) inbox: Option<Buffer>,
     pub(super) peer: Peer,
     pub(super) listener: Rc<Listener>,
     /// Requests read so far.
     pub(super) requests: u32,
+    /// Who it is by its certificate, if it has shown one.
+    pub(super) identity: Option<Box<ClientIdentity>>,
+    /// Its place among the connections of the client that a header named.
+    pub(super) admitted: Option<Admitted>,
 }
 
 /// Who is at the other end.
@@ -62,6 +67,8 @@ pub(super) struct Peer {
     pub(super) server: Option<SocketAddr>,
     /// Whether its forwarding and tracing fields are believed.
     pub(super) is_trusted: bool,
+    /// What TLS it speaks, if it does, and whether it has resumed a session.
+    pub(super) tls: Option<(TlsVersion, bool)>,
     text: [u8; 45],
     text_length: usize,
 }
@@ -94,7 +101,16 @@ impl Client {
         peer: Peer,
         listener: Rc<Listener>,
     ) -> Self {
-        Self { deadline, stream, inbox: None, peer, listener, requests: 0 }
+        Self {
+            deadline,
+            stream: Stream::plain(stream),
+            inbox: None,
+            peer,
+            listener,
+            requests: 0,
+            identity: None,
+            admitted: None,
+        }
     }
 
     /// Whether it has said something that is not yet used.
@@ -110,7 +126,7 @@ impl Peer {
         let text_length = shown.len().min(text.len());
         text[..text_length].copy_from_slice(&shown.as_bytes()[..text_length]);
         let is_trusted = listener.trusted.iter().any(|network| network.contains(&ip));
-        Self { ip, port: 0, server: None, is_trusted, text, text_length }
+        Self { ip, port: 0, server: None, is_trusted, tls: None, text, text_length }
     }
 
     /// Its address as text.
@@ -123,10 +139,15 @@ impl Peer {
 ///
 /// It begins asleep. What talking takes is boxed apart, so that a client that sleeps costs no more
 /// than itself.
-pub(super) async fn serve(worker: Rc<Worker>, mut client: Box<Client>) {
+pub(super) async fn serve(worker: Rc<Worker>, mut client: Box<Client>, tls: Option<ServerTls>) {
     // Boxed: few listeners want it, and it is over soon.
     let announced = client.listener.proxy_protocol.is_some();
     if announced && !Box::pin(preface::read(&worker, &mut client)).await {
+        return;
+    }
+    if let Some(tls) = tls
+        && !handshake::complete(&worker, &mut client, tls).await
+    {
         return;
     }
     while wakes(&worker, &client).await {
@@ -167,9 +188,6 @@ async fn talk(worker: &Rc<Worker>, client: &mut Client) -> Pause {
         if next != Next::Again {
             break next;
         }
-        if !client.has_bytes() && worker.view().is_draining() {
-            break Next::Drop;
-        }
     };
     if next == Next::Linger {
         linger(worker, client).await;
@@ -196,7 +214,11 @@ async fn listen(worker: &Rc<Worker>, client: &mut Client) -> Heard {
     let mut inbox = client.inbox.take().unwrap_or_else(|| worker.buffers.rent(Size::Small));
     inbox.clear();
     let kept = worker.buffers.keep_one();
-    let read = if kept.is_some() {
+    let read = if client.requests > 0 && worker.view().ends_idle() {
+        // Its last reply did not say that it was the last one: what crosses that is still served.
+        client.deadline.arm_reading(FRESH);
+        inbox.fill(&client.stream, usize::MAX).await
+    } else if kept.is_some() {
         client.deadline.arm_idle(worker.idle());
         inbox.fill(&client.stream, usize::MAX).await
     } else {
@@ -208,7 +230,12 @@ async fn listen(worker: &Rc<Worker>, client: &mut Client) -> Heard {
             client.inbox = Some(inbox);
             Heard::Something
         }
-        Err(error) if is_over(&error) && !worker.view().is_draining() => Heard::Nothing,
+        // Whoever has begun a record has begun to speak: it has as long as for a head.
+        Err(error) if is_over(&error) && client.stream.is_midway() => {
+            client.inbox = Some(inbox);
+            Heard::Something
+        }
+        Err(error) if is_over(&error) && !worker.view().ends_idle() => Heard::Nothing,
         Ok(_) | Err(_) => Heard::TheEnd,
     }
 }
@@ -287,8 +314,8 @@ async fn refuse(worker: &Rc<Worker>, client: &Client, failure: Failure) -> Next 
 /// Says that nothing more will come, and reads on until the client has seen it and closed.
 async fn linger(worker: &Rc<Worker>, client: &mut Client) {
     client.inbox = None;
-    socket::shut_write(client.stream.as_raw_fd());
     client.deadline.arm(Ticks::of(LINGER));
+    client.stream.close().await;
     let mut waste = worker.buffers.rent(Size::Small);
     let mut left = LINGER_BYTES;
     while left > 0 {

@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
 };
 
-use gnomon_sys::socket;
+use gnomon_sys::socket::{self, Waiting};
 use monoio::io::{CancelHandle, Canceller};
 
 use super::alarms::Alarms;
@@ -187,9 +187,12 @@ impl Deadlines {
         }
     }
 
-    /// Ends what is idle, as if its time were up.
+    /// Ends what is idle, as if its time were up; but not who has spoken and is yet to be heard.
     pub(super) fn end_idle(&self) {
-        self.end(|slot| matches!(slot.ends, Ends::Idle | Ends::Nap) && slot.fd >= 0);
+        self.end(|slot| {
+            let is_idle = matches!(slot.ends, Ends::Idle | Ends::Nap) && slot.fd >= 0;
+            is_idle && socket::peek(slot.fd) != Waiting::Bytes
+        });
     }
 
     /// Ends what is idle in `ticks` from now at the latest.
@@ -337,7 +340,10 @@ impl Drop for Timer {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read, os::fd::AsRawFd, os::unix::net::UnixStream};
+    use std::{
+        io::{Read, Write},
+        os::{fd::AsRawFd, unix::net::UnixStream},
+    };
 
     use super::*;
 
@@ -462,6 +468,18 @@ mod tests {
         assert!(idle.fired() && never.fired() && fresh.fired() && !busy.fired());
         wheel.sweep(1500);
         assert!(busy.fired());
+    }
+
+    #[test]
+    fn a_drain_spares_who_has_spoken_and_is_yet_to_be_heard() {
+        let wheel = Deadlines::new();
+        let ((near, mut far), (silent, _other)) = (pair(), pair());
+        let (spoken, silent) = (wheel.open(near.as_raw_fd()), wheel.open(silent.as_raw_fd()));
+        spoken.arm_idle(Ticks::exactly(9));
+        silent.arm_idle(Ticks::exactly(9));
+        far.write_all(b"GET").unwrap();
+        wheel.end_idle();
+        assert!(!spoken.fired() && silent.fired());
     }
 
     #[test]

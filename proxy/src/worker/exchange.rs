@@ -175,6 +175,12 @@ impl Exchange<'_> {
             self.worker.cells.rejects.add(1);
             return (self.fail(failure, body, entry).await, None);
         }
+        if self.is_misdirected() {
+            self.worker.cells.rejects.add(1);
+            let manner = self.manner(body);
+            let answer = answer::of_status(self.worker, 421, manner);
+            return (self.answer(Some(answer), manner, entry).await, None);
+        }
         match decision {
             // With every version out, the health checks may be what is wrong: asking tells.
             Decision::Forward(plan) | Decision::Unavailable(plan) => {
@@ -201,6 +207,15 @@ impl Exchange<'_> {
                 (self.answer(Some(answer), manner, entry).await, None)
             }
         }
+    }
+
+    /// Whether a client that was let in by its certificate asks for another host than it was let in
+    /// to.
+    fn is_misdirected(&self) -> bool {
+        let asked = || self.client.stream.details()?.name.as_deref();
+        self.client.identity.is_some()
+            && asked()
+                .is_some_and(|name| !name.as_bytes().eq_ignore_ascii_case(self.request.host()))
     }
 
     /// Tries origins until one replies or none may be tried any more.

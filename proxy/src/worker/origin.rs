@@ -14,10 +14,8 @@ use std::os::fd::AsRawFd;
 
 use gnomon_config::model::Pool;
 use gnomon_policy::balance;
-use gnomon_sys::{
-    duplex::Duplex,
-    socket::{self, Waiting},
-};
+use gnomon_tls::Stream;
+use gnomon_wire::proxy_protocol::Who;
 
 use super::{
     buffers::{Buffers, Kept, Size},
@@ -31,6 +29,7 @@ use crate::{
     failure::{Failure, Kind, Stage},
     patience::{TICK_MILLIS, Ticks},
     snapshot::{Address, EndpointView, pool_per_core},
+    tls::OriginTls,
 };
 
 /// One endpoint of an origin, on one core.
@@ -40,6 +39,7 @@ pub(super) struct Origin {
     pub(super) cells: Arc<EndpointCells>,
     core: Arc<CoreCells>,
     address: Address,
+    tls: Option<Arc<OriginTls>>,
     seed: u64,
     available: Cell<bool>,
     /// Connections open, idle ones included.
@@ -69,7 +69,7 @@ struct Idle {
 /// socket is dropped.
 pub(super) struct Line {
     pub(super) deadline: Deadline,
-    pub(super) stream: Rc<Duplex>,
+    pub(super) stream: Rc<Stream>,
     pub(super) ahead: ReadAhead,
     /// Whether the origin was told which client it is for.
     is_private: bool,
@@ -106,6 +106,7 @@ impl Origin {
             authority: Arc::clone(&endpoint.authority),
             cells: Arc::clone(&endpoint.cells[index]),
             address: endpoint.address.clone(),
+            tls: endpoint.tls.clone(),
             seed: endpoint.seed,
             available: Cell::new(endpoint.available),
             open: Cell::new(0),
@@ -179,13 +180,8 @@ impl Origin {
         let place = Place::taken(self);
         self.core.dials.add(1);
         let patience = connect.min(left.saturating_sub(waited.queue));
-        let mut line = self.dial(wheel, patience).await?;
-        if self.announced.get() {
-            line.is_private = true;
-            let who = preface::about(client);
-            let told = preface::announce(&line, &who, Ticks::of(patience)).await;
-            told.map_err(|_| Failure::origin(Stage::Connect, Kind::Gone))?;
-        }
+        let who = self.announced.get().then(|| preface::about(client));
+        let line = self.dial(wheel, patience, who).await?;
         place.keep();
         waited.connect = crate::clock::now() - begun;
         Ok(self.lease(line, false, waited))
@@ -258,7 +254,14 @@ impl Origin {
         Ok(())
     }
 
-    async fn dial(&self, wheel: &Rc<Deadlines>, patience: Duration) -> Result<Line, Failure> {
+    /// A new connection, for `who` alone if somebody is to be announced.
+    async fn dial(
+        &self,
+        wheel: &Rc<Deadlines>,
+        patience: Duration,
+        who: Option<Who>,
+    ) -> Result<Line, Failure> {
+        let begun = crate::clock::now();
         let dialling = async {
             #[cfg(test)]
             super::sim::hooks::dialling(&self.address).await;
@@ -270,13 +273,46 @@ impl Origin {
         match wheel.within(ticks, dialling).await {
             Some(Ok(stream)) => {
                 let deadline = wheel.open(stream.as_raw_fd());
+                let mut stream = Stream::plain(stream);
+                if let Some(who) = &who {
+                    let told = preface::announce(&stream, &deadline, who, ticks).await;
+                    told.map_err(|_| Failure::origin(Stage::Connect, Kind::Gone))?;
+                }
+                if let Some(tls) = &self.tls {
+                    let left = patience.saturating_sub(crate::clock::now() - begun);
+                    // Rare beside all that a connection serves, and large.
+                    Box::pin(self.shake(tls, &mut stream, &deadline, left)).await?;
+                }
                 let stream = Rc::new(stream);
                 let ahead = ReadAhead::of(&stream);
-                Ok(Line { deadline, ahead, stream, is_private: false })
+                Ok(Line { deadline, ahead, stream, is_private: who.is_some() })
             }
             Some(Err(_)) => Err(Failure::origin(Stage::Connect, Kind::Gone)),
             None => Err(Failure::origin(Stage::Connect, Kind::Timeout)),
         }
+    }
+
+    async fn shake(
+        &self,
+        tls: &OriginTls,
+        stream: &mut Stream,
+        deadline: &Deadline,
+        patience: Duration,
+    ) -> Result<(), Failure> {
+        deadline.arm(Ticks::of(patience.max(Duration::from_millis(1))));
+        let shaken = stream.connect(Arc::clone(&tls.config), tls.name.clone()).await;
+        deadline.disarm();
+        let kind = if deadline.fired() { Kind::Timeout } else { Kind::Gone };
+        shaken.map(|_| ()).map_err(|refusal| {
+            self.core.origin_handshakes_failed.add(1);
+            tracing::debug!(
+                endpoint = self.name(),
+                class = refusal.class.name(),
+                %refusal,
+                "an origin's handshake failed"
+            );
+            Failure::origin(Stage::Connect, kind)
+        })
     }
 
     /// Closes the idle connections that have ended or been idle for too long; all of them if `all`.
@@ -301,8 +337,7 @@ impl Line {
     /// Whether an idle connection has neither ended nor said anything: bytes that nobody asked for
     /// would be taken for a reply.
     fn is_quiet(&self) -> bool {
-        let peek = || socket::peek(self.stream.as_raw_fd()) == Waiting::Nothing;
-        self.ahead.is_quiet().unwrap_or_else(peek)
+        self.ahead.is_quiet().unwrap_or_else(|| self.stream.is_quiet())
     }
 }
 

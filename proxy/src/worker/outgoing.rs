@@ -58,15 +58,22 @@ pub(super) fn write(
         }
     };
     let edits = terms.view.snapshot.table.request_edits(terms.plan);
+    let certificate: Vec<(&[u8], &[u8])> = match client.identity.as_deref() {
+        None => Vec::new(),
+        Some(identity) => {
+            identity.fields().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
+        }
+    };
     let rewrite = RequestRewrite {
         target: rewritten.then_some(target.as_slice()),
         host,
         client: Forwarding {
             ip: client.peer.text(),
-            proto: b"http",
+            proto: if client.stream.is_tls() { b"https" } else { b"http" },
             trusted: client.peer.is_trusted,
             forwarded: true,
         },
+        certificate: &certificate,
         via: VIA,
         request_id: entry.own_id(),
         trace,
@@ -127,10 +134,8 @@ fn changes<'e>(edits: &'e [&'e Edits]) -> &'e [&'e Edits] {
 }
 
 fn channel(terms: &Terms<'_>, client: &Client) -> Channel {
-    let is_secure = client.peer.is_trusted
-        && terms
-            .request
-            .first(Known::XForwardedProto)
-            .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
+    let said = terms.request.first(Known::XForwardedProto).filter(|_| client.peer.is_trusted);
+    let is_secure =
+        said.map_or_else(|| client.stream.is_tls(), |proto| proto.eq_ignore_ascii_case(b"https"));
     if is_secure { Channel::Secure } else { Channel::Plain }
 }

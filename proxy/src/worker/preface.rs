@@ -4,15 +4,17 @@
 //! A client's is looked at where it waits, and taken once it is known to be one: what follows it,
 //! be it a request or a TLS handshake, stays in the socket.
 
-use std::{io, net::SocketAddr, os::fd::AsRawFd, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsRawFd, rc::Rc, time::Duration};
 
 use gnomon_sys::socket;
+use gnomon_tls::Stream;
 use gnomon_wire::proxy_protocol::{self, Ends, HEADER_MAX, Who};
 
 use super::{
     Worker,
     client::{Client, Peer},
-    origin::Line,
+    deadline::Deadline,
+    restraint,
 };
 use crate::patience::Ticks;
 
@@ -30,13 +32,15 @@ enum Flaw {
 
 /// Reads the header that `client`'s listener requires, and takes the client it names for the one
 /// that speaks. Whether the connection may go on.
-pub(super) async fn read(worker: &Worker, client: &mut Client) -> bool {
+pub(super) async fn read(worker: &Rc<Worker>, client: &mut Client) -> bool {
     match who(client).await {
         Ok(who) => {
             if let Who::Client(ends) = who {
                 client.peer = Peer::new(ends.client.ip().to_canonical(), &client.listener);
                 client.peer.port = ends.client.port();
                 client.peer.server = Some(ends.server);
+                client.admitted = restraint::connection(worker, Some(client.peer.ip));
+                return client.admitted.is_some();
             }
             true
         }
@@ -93,14 +97,18 @@ pub(super) fn about(client: &Client) -> Who {
 }
 
 /// Tells an origin whom the connection is for, as the first thing on it.
-pub(super) async fn announce(line: &Line, who: &Who, patience: Ticks) -> io::Result<()> {
+pub(super) async fn announce(
+    stream: &Stream,
+    deadline: &Deadline,
+    who: &Who,
+    patience: Ticks,
+) -> io::Result<()> {
     let mut header = Vec::new();
     proxy_protocol::write(&mut header, who);
-    line.deadline.arm_writing(patience);
-    let (sent, header) = line.stream.write(header).await;
-    line.deadline.disarm_writing();
-    // A fresh connection takes far more than a header at once, or is broken.
-    if sent? == header.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    let length = header.len();
+    let (sent, _) = stream.write(header, 0..length, || deadline.arm_writing(patience)).await;
+    deadline.disarm_writing();
+    sent
 }
 
 fn is_passing(error: &io::Error) -> bool {

@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use gnomon_sys::duplex::Duplex;
+use gnomon_tls::Stream;
 
 use super::buffers::Buffer;
 
@@ -29,7 +29,7 @@ struct State {
 }
 
 impl ReadAhead {
-    pub(super) fn of(stream: &Rc<Duplex>) -> Self {
+    pub(super) fn of(stream: &Rc<Stream>) -> Self {
         let stream = Rc::clone(stream);
         let read = move |mut buffer: Buffer| {
             let stream = Rc::clone(&stream);

@@ -178,7 +178,8 @@ impl Entry {
         let log = &view.snapshot.config.access_log;
         if log.format != AccessFormat::Off && self.is_wanted(log, total, worker) {
             let texts = self.texts(view, request, peer);
-            if !worker.log.borrow_mut().write(&self.record(request, total, texts)) {
+            let record = Record { tls: peer.tls, ..self.record(request, total, texts) };
+            if !worker.log.borrow_mut().write(&record) {
                 worker.cells.log_drops.add(1);
             }
         }
@@ -297,6 +298,7 @@ impl Entry {
             sent: self.sent,
             received: self.received,
             texts,
+            tls: None,
             is_plain: false,
         }
     }

@@ -32,6 +32,7 @@ struct Open {
     ticket: u64,
     client: IpAddr,
     is_trusted: bool,
+    is_secure: bool,
     request_id: Bytes,
     begun: Moment,
     /// Head and content of the request.
@@ -88,6 +89,7 @@ impl Tap {
             ticket: worker.next_ticket(),
             client: client.peer.ip,
             is_trusted: client.peer.is_trusted,
+            is_secure: client.stream.is_tls(),
             request_id: Bytes::copy_from_slice(entry.own_id().unwrap_or_default()),
             begun: entry.begun(),
             request: Vec::new(),
@@ -225,6 +227,7 @@ impl Open {
             asked: Asked { head, body },
             client: self.client,
             is_trusted: self.is_trusted,
+            is_secure: self.is_secure,
             request_id: std::mem::take(&mut self.request_id),
         };
         for taker in self.targets.indices().filter_map(|index| self.terms.terms.taker(index)) {

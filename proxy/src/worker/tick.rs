@@ -33,6 +33,8 @@ pub(super) async fn run(worker: Rc<Worker>) {
 /// What housekeeping remembers from one turn to the next.
 pub(super) struct Housekeeping {
     begun: Moment,
+    /// Time in which the core could not look: no deadline passes in it.
+    missed: Duration,
     /// The tick of the latest reaping.
     reaped: u32,
     work: Work,
@@ -42,7 +44,7 @@ impl Housekeeping {
     pub(super) fn begin() -> Self {
         let begun = clock::now();
         let work = Work { seen: begun, worked: affinity::cpu_time(), before: Duration::ZERO };
-        Self { begun, reaped: 0, work }
+        Self { begun, missed: Duration::ZERO, reaped: 0, work }
     }
 
     /// One turn; whether the worker has drained.
@@ -51,7 +53,8 @@ impl Housekeeping {
         let turn = self.work.turn(now);
         worker.busy.set(turn.share(worker.busy.get()));
         turn.count(&worker.cells);
-        let ticks = (now - self.begun).as_millis() / TICK.as_millis();
+        self.missed += turn.missed();
+        let ticks = (now - self.begun).saturating_sub(self.missed).as_millis() / TICK.as_millis();
         worker.deadlines.sweep(u32::try_from(ticks).unwrap_or(u32::MAX));
         worker.cells.heartbeat.add(1);
         worker.date.refresh();
@@ -128,6 +131,14 @@ impl Turn {
         Share(u32::try_from(smooth).unwrap_or(Share::WHOLE.0))
     }
 
+    /// Time that is not counted against anybody's deadline: the core neither worked nor was free to
+    /// look. Others had its CPU for long, or the whole process was stopped; what its peers have
+    /// done meanwhile has not been seen yet.
+    fn missed(&self) -> Duration {
+        let away = self.since.saturating_sub(self.spent);
+        if away > STALL { away - TICK } else { Duration::ZERO }
+    }
+
     fn count(&self, cells: &CoreCells) {
         cells.busy_nanos.add(clock::nanos(self.spent));
         cells.turn_nanos.set(clock::nanos(self.both));
@@ -140,10 +151,15 @@ impl Turn {
 /// blocks.
 const LATE: Duration = Duration::from_millis(10);
 
+/// How long a core may be away before that is not held against its peers: less is an ordinary wait
+/// for the CPU, and deadlines are that exact.
+const STALL: Duration = Duration::from_millis(250);
+
 /// Follows the snapshot's phase; whether nobody is left to serve.
 fn finished(worker: &Worker) -> bool {
     match worker.view().snapshot.phase {
         Phase::Serving => return false,
+        Phase::Leaving => {}
         Phase::Draining => worker.deadlines.end_idle(),
         Phase::Closing => worker.deadlines.end_all(),
     }
@@ -160,6 +176,7 @@ pub(super) fn follow_listeners(worker: &Rc<Worker>) {
         match listener {
             Some(listener) if serving => {
                 *door.config.borrow_mut() = Rc::new(listener.config.clone());
+                door.tls.borrow_mut().clone_from(&listener.tls);
                 true
             }
             _ => {
@@ -175,9 +192,27 @@ pub(super) fn follow_listeners(worker: &Rc<Worker>) {
         if doors.iter().any(|door| door.id == listener.id) {
             continue;
         }
-        if let Some(door) = Door::of(listener, worker.index) {
+        for door in Door::all_of(listener, worker.index, worker.shared.cores.len()) {
             doors.push(Rc::clone(&door));
             super::spawn(accept::serve(Rc::clone(worker), door));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_that_a_core_was_away_is_no_bodys_fault_but_its_own_work_is_time() {
+        let turn = |since, spent| Turn {
+            since: Duration::from_millis(since),
+            spent: Duration::from_millis(spent),
+            both: Duration::ZERO,
+        };
+        assert_eq!(turn(51, 1).missed(), Duration::ZERO);
+        assert_eq!(turn(290, 45).missed(), Duration::ZERO);
+        assert_eq!(turn(3050, 0).missed(), Duration::from_secs(3));
+        assert_eq!(turn(3050, 3000).missed(), Duration::ZERO, "it was busy all the time");
     }
 }

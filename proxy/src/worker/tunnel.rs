@@ -2,7 +2,8 @@
 
 use std::{os::fd::AsRawFd, rc::Rc};
 
-use gnomon_sys::{duplex::Duplex, socket};
+use gnomon_sys::socket;
+use gnomon_tls::Stream;
 
 use super::{Worker, buffers::Size, deadline::Deadline, flow::Flow};
 
@@ -43,8 +44,8 @@ impl Idle<'_> {
 /// ends the other direction too. Gives back how many went.
 async fn pump(
     worker: &Rc<Worker>,
-    from: &Duplex,
-    to: &Duplex,
+    from: &Stream,
+    to: &Stream,
     deadline: &Deadline,
     idle: &Idle<'_>,
 ) -> u64 {
@@ -57,7 +58,7 @@ async fn pump(
         let mut buffer = worker.buffers.rent(Size::Small);
         match buffer.fill(from, usize::MAX).await {
             Ok(0) => {
-                socket::shut_write(to.as_raw_fd());
+                to.close().await;
                 return moved;
             }
             Ok(count) => {

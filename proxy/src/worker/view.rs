@@ -9,10 +9,19 @@ use gnomon_shadow::{counts::Account, terms::CoreTerms};
 use super::origin::Origin;
 use crate::{
     cells::{CoreCells, VersionCells, routes::RouteCells},
-    patience::Patience,
-    snapshot::{Phase, Snapshot, connections_per_core},
+    patience::{Patience, Ticks},
+    snapshot::{Phase, Snapshot, connections_per_core, handshakes_per_core},
     trial::Trial,
 };
+
+/// What bounds TLS handshakes with clients.
+#[derive(Clone, Copy)]
+pub(super) struct Handshakes {
+    /// Until there is a session.
+    pub(super) time: Ticks,
+    /// Under way at once, on this core.
+    pub(super) most: u64,
+}
 
 /// What one core knows of the outside, for as long as the snapshot lasts.
 pub(super) struct View {
@@ -21,6 +30,8 @@ pub(super) struct View {
     pub(super) origins: Vec<Rc<Origin>>,
     /// The global deadlines in ticks.
     pub(super) default_patience: Patience,
+    /// How long clients may shake hands, and how many at once.
+    pub(super) handshake: Handshakes,
     /// Client connections this core may hold.
     pub(super) connections_max: u32,
     /// What of this core's requests is copied; absent without shadows.
@@ -60,17 +71,35 @@ impl View {
         }
         let default_patience = Patience::of(&snapshot.config.timeouts);
         let connections_max = connections_per_core(&snapshot.config.limits, cores);
+        let handshake = Handshakes {
+            time: Ticks::of(snapshot.config.timeouts.handshake),
+            most: handshakes_per_core(&snapshot.config.limits, cores),
+        };
         let budgets = budgets(&snapshot, before);
         let shadows = snapshot.shadows.as_ref().map(|terms| {
             let ration = terms.memory / cores as u64;
             let (terms, account) = (Arc::clone(terms), Arc::clone(account));
             Arc::new(CoreTerms { terms, account, ration })
         });
-        Self { snapshot, origins, default_patience, connections_max, shadows, core, budgets }
+        Self {
+            snapshot,
+            origins,
+            default_patience,
+            handshake,
+            connections_max,
+            shadows,
+            core,
+            budgets,
+        }
     }
 
     pub(super) fn is_draining(&self) -> bool {
         self.snapshot.phase != Phase::Serving
+    }
+
+    /// Whether clients with nothing under way are to go.
+    pub(super) fn ends_idle(&self) -> bool {
+        matches!(self.snapshot.phase, Phase::Draining | Phase::Closing)
     }
 
     pub(super) fn upstream(&self, plan: &Plan) -> &Upstream {

@@ -78,6 +78,49 @@ pub fn local_address(listener: &impl AsFd) -> io::Result<SocketAddr> {
         .map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
+/// What a listening socket that somebody else has opened is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it listens.
+    pub address: crate::address::Address,
+    /// Whether others may be bound beside it, for other cores.
+    pub reuse_port: bool,
+    /// Tells it from every other socket; the same for its duplicates.
+    pub inode: u64,
+}
+
+/// Looks at a socket from elsewhere and makes it fit for a core: non-blocking. None if it does not
+/// listen for streams.
+#[must_use]
+pub fn examine(socket: &impl AsFd) -> Option<Found> {
+    let listens = rustix::net::sockopt::socket_acceptconn(socket).ok()?;
+    let is_stream =
+        rustix::net::sockopt::socket_type(socket).ok()? == rustix::net::SocketType::STREAM;
+    if !listens || !is_stream {
+        return None;
+    }
+    let name = rustix::net::getsockname(socket).ok()?;
+    let address = match SocketAddr::try_from(name.clone()) {
+        Ok(address) => crate::address::Address::Tcp(address),
+        Err(_) => {
+            use std::os::unix::ffi::OsStrExt;
+            let unix = rustix::net::SocketAddrUnix::try_from(name).ok()?;
+            let path = unix.path_bytes()?;
+            crate::address::Address::Unix(Path::new(std::ffi::OsStr::from_bytes(path)).into())
+        }
+    };
+    let is_tcp = matches!(address, crate::address::Address::Tcp(_));
+    let flags = rustix::fs::fcntl_getfl(socket).ok()?;
+    rustix::fs::fcntl_setfl(socket, flags | rustix::fs::OFlags::NONBLOCK).ok()?;
+    if is_tcp {
+        // As if we had opened it: what is accepted inherits these. Better than nothing otherwise.
+        let _ = rustix::net::sockopt::set_tcp_nodelay(socket, true);
+        let _ = socket2::SockRef::from(socket).set_tcp_notsent_lowat(NOT_SENT);
+    }
+    let reuse_port = is_tcp && rustix::net::sockopt::socket_reuseport(socket).ok()?;
+    Some(Found { address, reuse_port, inode: rustix::fs::fstat(socket).ok()?.st_ino })
+}
+
 /// How many connections wait at a TCP listener to be accepted, and how many may.
 ///
 /// # Errors

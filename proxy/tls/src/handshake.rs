@@ -152,6 +152,7 @@ pub(crate) trait Side: Sized {
     fn processed(&mut self) {}
     fn facts(&self) -> Facts;
     fn is_handshaking(&self) -> bool;
+    fn wants_write(&self) -> bool;
     fn into_kept(self) -> Result<(ExtractedSecrets, Kept), Error>;
 }
 
@@ -249,6 +250,10 @@ impl Side for Server {
         self.connection.is_handshaking()
     }
 
+    fn wants_write(&self) -> bool {
+        self.connection.wants_write()
+    }
+
     fn into_kept(self) -> Result<(ExtractedSecrets, Kept), Error> {
         let (secrets, kept) = self.connection.dangerous_into_kernel_connection()?;
         Ok((secrets, Kept::Server(kept)))
@@ -274,6 +279,10 @@ impl Side for UnbufferedClientConnection {
         (**self).is_handshaking()
     }
 
+    fn wants_write(&self) -> bool {
+        (**self).wants_write()
+    }
+
     fn into_kept(self) -> Result<(ExtractedSecrets, Kept), Error> {
         let (secrets, kept) = self.dangerous_into_kernel_connection()?;
         Ok((secrets, Kept::Client(kept)))
@@ -293,8 +302,10 @@ pub(crate) struct Handshake<S> {
 
 enum Turn {
     Again,
+    /// Another record is needed.
     More,
-    Done,
+    /// It could send data.
+    Open,
 }
 
 impl<S: Side> Handshake<S> {
@@ -309,8 +320,9 @@ impl<S: Side> Handshake<S> {
             self.side.processed();
             match turn {
                 Ok(Turn::Again) => {}
-                Ok(Turn::Done) => return Ok(Step::Done),
-                Ok(Turn::More) => match self.next_record() {
+                // A server could send before the client is through; we do not.
+                Ok(Turn::Open) if !self.side.is_handshaking() => return Ok(Step::Done),
+                Ok(Turn::More | Turn::Open) => match self.next_record() {
                     Some(length) => self.given += length,
                     None => return Ok(Step::Read),
                 },
@@ -323,7 +335,6 @@ impl<S: Side> Handshake<S> {
     }
 
     fn turn(&mut self) -> Result<Turn, Error> {
-        let is_handshaking = self.side.is_handshaking();
         let records = self.input.get_mut(..self.given).unwrap_or_default();
         let UnbufferedStatus { discard, state, .. } = self.side.process(records);
         let turn = match state {
@@ -334,11 +345,8 @@ impl<S: Side> Handshake<S> {
                 data.done();
                 Ok(Turn::Again)
             }
-            // A server could send before the client is through; we do not.
-            Ok(ConnectionState::WriteTraffic(_)) if !is_handshaking => Ok(Turn::Done),
-            Ok(ConnectionState::WriteTraffic(_) | ConnectionState::BlockedHandshake) => {
-                Ok(Turn::More)
-            }
+            Ok(ConnectionState::WriteTraffic(_)) => Ok(Turn::Open),
+            Ok(ConnectionState::BlockedHandshake) => Ok(Turn::More),
             Ok(_) => Err(Error::PeerMisbehaved(PeerMisbehaved::TooManyEmptyFragments)),
             Err(error) => Err(error),
         };
@@ -356,16 +364,15 @@ impl<S: Side> Handshake<S> {
         }
     }
 
-    /// The alert that tells the other side what was wrong.
+    /// The alert that tells the other side what was wrong. rustls must not look at records again.
     fn last_words(&mut self) {
-        loop {
-            match self.side.process(&mut []).state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    if encode(&mut self.output, |room| data.encode(room)).is_err() {
-                        return;
-                    }
-                }
-                _ => return,
+        while self.side.wants_write() {
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = self.side.process(&mut []).state
+            else {
+                return;
+            };
+            if encode(&mut self.output, |room| data.encode(room)).is_err() {
+                return;
             }
         }
     }

@@ -15,6 +15,8 @@
 //! Nothing that is borrowed is held while something waits. A stream may be read and written at the
 //! same time, by one reader and one writer of one thread.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handshake;
 mod outbox;
 mod record;
@@ -24,6 +26,28 @@ pub mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+use rustls::{ClientConfig, pki_types::ServerName};
+
 pub use handshake::{Class, Refusal, prepare_client, prepare_server};
 pub use session::{Details, Version};
 pub use stream::Stream;
+
+/// How one endpoint of an origin is spoken to over TLS.
+#[derive(Clone, Debug)]
+pub struct OriginTls {
+    /// Whom we trust, who we are, what may be resumed.
+    pub config: Arc<ClientConfig>,
+    /// The name that its certificate must be for.
+    pub name: ServerName<'static>,
+}
+
+impl PartialEq for OriginTls {
+    /// Whether a connection made under the one may be used under the other.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config) && self.name == other.name
+    }
+}
+
+impl Eq for OriginTls {}

@@ -121,7 +121,7 @@ impl Key {
         self.sequence >= self.most
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) const fn wear(&mut self) {
         self.most = self.sequence;
     }

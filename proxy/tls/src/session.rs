@@ -413,7 +413,7 @@ impl Session {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn wear_out(&self) {
         self.writing.borrow_mut().key.wear();
     }

@@ -230,16 +230,16 @@ impl Stream {
 
     /// Writes `range` of `bytes`, all of it. `before` is called before each send, of which there may
     /// be many if the other side is slow.
-    pub async fn write(
+    pub async fn write<B: IoBuf + AsRef<[u8]>>(
         &self,
-        bytes: Vec<u8>,
+        bytes: B,
         range: Range<usize>,
         before: impl Fn(),
-    ) -> (io::Result<()>, Vec<u8>) {
+    ) -> (io::Result<()>, B) {
         match &self.session {
             None => send(&self.duplex, bytes, range, before).await,
             Some(session) => {
-                let plain = bytes.get(range).unwrap_or_default();
+                let plain = bytes.as_ref().get(range).unwrap_or_default();
                 let sent = self.seal(session, plain, before).await;
                 (sent, bytes)
             }
@@ -362,12 +362,12 @@ fn unsliced((result, slice): BufResult<usize, Raw>) -> (io::Result<usize>, Vec<u
 }
 
 /// Writes `range` of `bytes` to the socket, all of it.
-async fn send(
+async fn send<B: IoBuf>(
     duplex: &Duplex,
-    mut bytes: Vec<u8>,
+    mut bytes: B,
     range: Range<usize>,
     before: impl Fn(),
-) -> (io::Result<()>, Vec<u8>) {
+) -> (io::Result<()>, B) {
     let mut from = range.start;
     while from < range.end {
         before();

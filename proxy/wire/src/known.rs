@@ -60,6 +60,8 @@ pub enum Known {
     Upgrade,
     /// `Via`
     Via,
+    /// Who the client is by its certificate, which only we know: never passed on.
+    XClientCert,
     /// `X-Forwarded-For`
     XForwardedFor,
     /// `X-Forwarded-Host`
@@ -201,7 +203,7 @@ fn same_length(length: usize) -> &'static [(Words, Known)] {
 }
 
 /// All known names, by length.
-const NAMES: [(&str, Known); 49] = [
+const NAMES: [(&str, Known); 52] = [
     ("te", Known::Te),
     ("via", Known::Via),
     ("age", Known::Control),
@@ -246,11 +248,14 @@ const NAMES: [(&str, Known); 49] = [
     ("transfer-encoding", Known::TransferEncoding),
     ("x-forwarded-proto", Known::XForwardedProto),
     ("if-modified-since", Known::Control),
+    ("x-client-cert-san", Known::XClientCert),
     ("proxy-authenticate", Known::ProxyAuthenticate),
     ("proxy-authorization", Known::ProxyAuthorization),
     ("if-unmodified-since", Known::Control),
     ("authentication-info", Known::Control),
     ("content-disposition", Known::Control),
+    ("x-client-cert-sha256", Known::XClientCert),
+    ("x-client-cert-subject", Known::XClientCert),
 ];
 
 #[expect(clippy::indexing_slicing, reason = "run by the compiler")]

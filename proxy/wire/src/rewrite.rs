@@ -12,6 +12,8 @@ pub struct RequestRewrite<'a> {
     pub host: Option<&'a [u8]>,
     /// What to tell the origin of the client.
     pub client: Forwarding<'a>,
+    /// What the client's certificate says of it: names and values.
+    pub certificate: &'a [(&'a [u8], &'a [u8])],
     /// Our name in Via; empty for no Via.
     pub via: &'a [u8],
     /// The request's id, in place of any it had.

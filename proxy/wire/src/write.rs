@@ -41,6 +41,10 @@ pub fn write_request(out: &mut Vec<u8>, request: Request<'_>, rewrite: &RequestR
     if let Trace::Continue(text) | Trace::Start(text) = rewrite.trace {
         head.own(b"Traceparent: ", text);
     }
+    for (name, value) in rewrite.certificate {
+        head.out.extend_from_slice(name);
+        head.field(b": ", value);
+    }
     head.request_connection(request, rewrite);
     head.framing(rewrite.framing);
     head.finish();
@@ -193,7 +197,8 @@ impl Head<'_> {
                 | Known::Trailer
                 | Known::TransferEncoding
                 | Known::Twin
-                | Known::Upgrade => false,
+                | Known::Upgrade
+                | Known::XClientCert => false,
             };
             if is_kept {
                 self.keep(field, &mut run);

@@ -45,6 +45,7 @@ fn copy(more: &str, head: &str, body: &[u8]) -> Pair {
         asked: Asked { head: head.to_owned().into(), body: body.to_vec().into() },
         client: CLIENT,
         is_trusted: false,
+        is_secure: false,
         request_id: Bytes::from_static(b"id-1"),
     };
     copy.terms.account.lent.add(copy.weight());
@@ -76,6 +77,7 @@ fn written(pair: &Pair, receiver: Receiver) -> (String, Bytes) {
         address: Address::Tcp("10.0.0.21:8080".parse().unwrap()),
         authority: "test:8080".into(),
         available: true,
+        tls: None,
         announced: false,
     };
     let whom = (receiver, &endpoint);

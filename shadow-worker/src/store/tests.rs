@@ -1,6 +1,6 @@
 //! What was known is known again, whatever happens to the file.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use gnomon_config::model::Keep;
 
@@ -281,7 +281,7 @@ fn the_thread_writes_once_more_when_it_ends() {
     let ending = Arc::new(AtomicBool::new(false));
     let (path, theirs, end) = (folder.file(), status.clone(), ending.clone());
     let thread = thread::Builder::new()
-        .spawn(move || run(&path, &|| report.clone(), &|| 77, &end, &theirs))
+        .spawn(move || run(&path, &|| report.clone(), &|| 77, &|| end.load(Relaxed), &theirs))
         .unwrap();
     ending.store(true, Relaxed);
     thread.thread().unpark();

@@ -64,9 +64,9 @@ mod tests {
             [listener("plain", Vec::new()), listener("https", all.clone()), listener("https", all)];
         let text = shown(&listeners, 20_000 * DAY_SECONDS, Paint::PLAIN);
         let expected = "\
-            cert     https a, b, c, d and 1 more   CN=a   until 2025-01-01, 90 d\n\
-            cert     https a, b, c, d and 1 more   CN=a   ▲ until 2024-10-16, 13 d\n\
-            cert     https a, b, c, d and 1 more   CN=a   ▼ expired on 2024-10-02\n";
+            cert     https a, b, c, d and 1 more   CN=a   until 2025-01-02, 90 d\n\
+            cert     https a, b, c, d and 1 more   CN=a   ▲ until 2024-10-17, 13 d\n\
+            cert     https a, b, c, d and 1 more   CN=a   ▼ expired on 2024-10-03\n";
         assert_eq!(text, expected);
     }
 }

@@ -19,6 +19,7 @@ fn record(texts: Texts<'_>) -> Record<'_> {
         sent: 42,
         received: 0,
         texts,
+        tls: None,
         is_plain: false,
     }
 }

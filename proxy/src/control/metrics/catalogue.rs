@@ -116,6 +116,16 @@ families! {
         "Times that accepting failed for want of descriptors or memory.";
     ACCEPT_PAUSES = "gnomon_accept_pauses_total", Counter, ["core"],
         "Times that accepting paused because limits.connections was reached.";
+    HANDSHAKES = "gnomon_tls_handshakes_total", Counter, ["core", "resumed"],
+        "TLS handshakes with clients that came to a session, and whether they resumed one.";
+    HANDSHAKES_UNDER_WAY = "gnomon_tls_handshakes_in_flight", Gauge, ["core"],
+        "TLS handshakes with clients under way now.";
+    HANDSHAKES_REFUSED = "gnomon_tls_handshakes_refused_total", Counter, ["core"],
+        "Connections closed because limits.handshakes was reached.";
+    HANDSHAKES_FAILED = "gnomon_tls_handshakes_failed_total", Counter, ["core", "reason"],
+        "TLS handshakes with clients that came to nothing.";
+    ORIGIN_HANDSHAKES_FAILED = "gnomon_tls_origin_handshakes_failed_total", Counter, ["core"],
+        "TLS handshakes with origins that came to nothing.";
     REFUSED = "gnomon_refused_total", Counter, ["core", "reason"],
         "Connections and requests that a limit of ours turned away or ended.";
     RATES_FORGOTTEN = "gnomon_rates_forgotten_total", Counter, ["core"],

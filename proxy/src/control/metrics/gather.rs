@@ -3,10 +3,7 @@
 mod rollouts;
 mod routes;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use gnomon_config::{
     Config,
@@ -28,7 +25,7 @@ use super::{
     fold::Fold,
     text::Page,
 };
-use crate::cells::{Cell, CoreCells, Latency, PREFACE_FLAWS, VersionCells};
+use crate::cells::{Cell, CoreCells, HANDSHAKE_FAILURES, Latency, PREFACE_FLAWS, VersionCells};
 
 impl Control {
     /// Writes everything; what is looked at in trouble comes first, what there is most of last, so
@@ -72,26 +69,43 @@ impl Control {
         let names: Vec<String> = (0..stuck.len()).map(|core| core.to_string()).collect();
         for (family, nanos) in TIMES_OF_CORES {
             let mut series = page.family(family);
-            for (name, cells) in names.iter().zip(&self.shared.cores) {
-                series.add(&[name], seconds(nanos(cells).read()));
+            for (core, (name, cells)) in names.iter().zip(&self.shared.cores).enumerate() {
+                let before = self.succession.core(core).map_or(0, |before| nanos(before).read());
+                series.add(&[name], seconds(nanos(cells).read() + before));
             }
         }
         for (family, cell) in COUNTS_OF_CORES {
             let mut series = page.family(family);
-            for (name, cells) in names.iter().zip(&self.shared.cores) {
-                series.add(&[name], cell(cells).read());
+            for (core, (name, cells)) in names.iter().zip(&self.shared.cores).enumerate() {
+                let before = self.succession.core(core).map_or(0, |before| cell(before).read());
+                series.add(&[name], cell(cells).read() + before);
             }
         }
-        let mut series = page.family(&c::PREFACES);
+        let mut series = page.family(&c::HANDSHAKES);
         for (name, cells) in names.iter().zip(&self.shared.cores) {
-            for (reason, cell) in PREFACE_FLAWS.iter().zip(&cells.prefaces) {
+            for (resumed, cell) in ["false", "true"].into_iter().zip(&cells.handshakes) {
+                series.add(&[name, resumed], cell.read());
+            }
+        }
+        let mut series = page.family(&c::HANDSHAKES_FAILED);
+        for (name, cells) in names.iter().zip(&self.shared.cores) {
+            for (reason, cell) in HANDSHAKE_FAILURES.into_iter().zip(&cells.handshake_failures) {
                 series.add(&[name, reason], cell.read());
             }
         }
+        let mut series = page.family(&c::PREFACES);
+        for (core, (name, cells)) in names.iter().zip(&self.shared.cores).enumerate() {
+            let before = self.succession.core(core).map(|before| &before.prefaces);
+            for (place, reason) in PREFACE_FLAWS.iter().enumerate() {
+                let before = before.map_or(0, |before| before[place].read());
+                series.add(&[name, reason], cells.prefaces[place].read() + before);
+            }
+        }
         let mut series = page.family(&c::REFUSED);
-        for (name, cells) in names.iter().zip(&self.shared.cores) {
+        for (core, (name, cells)) in names.iter().zip(&self.shared.cores).enumerate() {
             for (reason, cell) in REFUSALS {
-                series.add(&[name, reason], cell(cells).read());
+                let before = self.succession.core(core).map_or(0, |before| cell(before).read());
+                series.add(&[name, reason], cell(cells).read() + before);
             }
         }
         let mut series = page.family(&c::CORE_STUCK);
@@ -115,8 +129,8 @@ impl Control {
         let overload = self.overload();
         page.family(&c::OVERLOAD).add(&[], overload.number);
         page.family(&c::OVERLOAD_MEMORY).add(&[], overload.memory_max);
-        page.family(&c::LOG_LINES).add(&[], self.logs.lines.load(Relaxed));
-        page.family(&c::LOG_FAILURES).add(&[], self.logs.failures.load(Relaxed));
+        page.family(&c::LOG_LINES).add(&[], self.log_lines());
+        page.family(&c::LOG_FAILURES).add(&[], self.log_failures());
     }
 }
 
@@ -154,7 +168,7 @@ const REFUSALS: [(&str, OfCore); 6] = [
     ("slow_reader", |core| &core.slow_readers),
 ];
 
-const COUNTS_OF_CORES: [(&Family, OfCore); 13] = [
+const COUNTS_OF_CORES: [(&Family, OfCore); 16] = [
     (&c::CORE_STALLS, |core| &core.stalls),
     (&c::CORE_BUFFERS, |core| &core.buffers),
     (&c::CONNECTIONS, |core| &core.connections),
@@ -165,6 +179,9 @@ const COUNTS_OF_CORES: [(&Family, OfCore); 13] = [
     (&c::QUEUED, |core| &core.queued),
     (&c::ACCEPT_FAILURES, |core| &core.accept_failures),
     (&c::ACCEPT_PAUSES, |core| &core.accept_pauses),
+    (&c::HANDSHAKES_UNDER_WAY, |core| &core.handshakes_under_way),
+    (&c::HANDSHAKES_REFUSED, |core| &core.handshakes_refused),
+    (&c::ORIGIN_HANDSHAKES_FAILED, |core| &core.origin_handshakes_failed),
     (&c::RATES_FORGOTTEN, |core| &core.rates_forgotten),
     (&c::PANICS, |core| &core.panics),
     (&c::LOG_DROPS, |core| &core.log_drops),

@@ -11,6 +11,7 @@ use gnomon_policy::{
     },
     rollout::{Arms, Outcome, State, weight_of},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{jury::Jury, store};
@@ -45,7 +46,46 @@ pub(crate) struct Evidence {
     said: Option<Outcome>,
 }
 
+/// What a judge knows that is not in the file, for another process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct JudgeLeft {
+    /// The jury, as JSON.
+    jury: String,
+    is_fresh: bool,
+    fuse: Option<String>,
+    last: Option<(u64, u32, f64)>,
+    traffic: VecDeque<(u64, u64)>,
+}
+
 impl Evidence {
+    /// What another process needs to go on. To be asked when everything else is on the disk.
+    pub(crate) fn leave(&self) -> JudgeLeft {
+        JudgeLeft {
+            jury: serde_json::to_string(&self.jury).unwrap_or_default(),
+            is_fresh: self.is_fresh,
+            fuse: self.fuse.clone(),
+            last: self.last,
+            traffic: self.traffic.clone(),
+        }
+    }
+
+    /// Goes on with what another process left. A judge of other rules begins anew; says why, if so.
+    pub(crate) fn inherit(&mut self, left: &JudgeLeft, requests: Arms<u64>) -> Option<String> {
+        self.requests = requests;
+        self.fuse.clone_from(&left.fuse);
+        self.last = left.last;
+        self.traffic.clone_from(&left.traffic);
+        match serde_json::from_str::<Jury>(&left.jury) {
+            Ok(jury) if jury.is_like(&self.jury) => {
+                (self.jury, self.is_fresh) = (jury, left.is_fresh);
+                None
+            }
+            Ok(_) => Some("other rules than before".to_owned()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
     pub(crate) fn new(plan: &Rollout, kpis: &[Kpi]) -> Self {
         let weights = weights(plan);
         let jury = Jury::new(&Rules::of(&plan.gate, kpis), kpis, &weights);

@@ -83,7 +83,14 @@ impl Rollouts {
                     let known = known.map(|entry| (entry.kept(), None));
                     let saved_kept = || saved.rollouts.remove(&*plan.name);
                     let kept = known.or_else(saved_kept).or(absent);
-                    resume(plan, config, kept, saved.lost.as_deref(), now, &mut remarks)
+                    let left = self.before.remove(&*plan.name);
+                    let kept = left.as_ref().map(|left| (left.kept.clone(), None)).or(kept);
+                    let mut entry =
+                        resume(plan, config, kept, saved.lost.as_deref(), now, &mut remarks);
+                    if let Some(left) = left.filter(|left| left.kept.ends == entry.ends) {
+                        entry.inherit(&left, &mut remarks);
+                    }
+                    entry
                 }
             };
             self.entries.insert(plan.name.clone(), entry);

@@ -28,7 +28,7 @@ impl Control {
     }
 
     /// Transitions since the start: whose, to which phase, and who brought them about.
-    pub(crate) fn transitions(&self) -> Vec<((String, &'static str, &'static str), u64)> {
+    pub(crate) fn transitions(&self) -> Vec<((String, String, String), u64)> {
         let rollouts = self.rollouts();
         rollouts.transitions.iter().map(|(key, count)| (key.clone(), *count)).collect()
     }

@@ -54,6 +54,14 @@ fn counters_and_ids_outlive_a_reload_that_drops_them() {
 }
 
 #[test]
+fn a_reload_that_a_stop_has_overtaken_binds_nothing() {
+    let mut state = state(TWO);
+    state.phase = Phase::Draining;
+    assert!(state.take_config(config(OTHER), Answers::new()).is_err());
+    assert!(state.listeners.is_empty());
+}
+
+#[test]
 fn a_name_brings_its_addresses_and_keeps_the_last_good_ones() {
     let text = "upstream.shop.versions.v1 = [\"shop.internal:80\"]\n";
     let mut state = state(text);

@@ -11,12 +11,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use gnomon_config::model::{KPIS_MAX, Kpi, Name};
 
+use serde::{Deserialize, Serialize};
+
 use crate::trial::{self, Arm, Sighting};
 
 pub(super) use book::{Book, LateKpi};
 
 /// The requests of all trials that may be told of.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Late {
     requests: HashMap<u64, Seen>,
     /// As they came.
@@ -30,7 +32,7 @@ pub(super) struct Late {
 }
 
 /// A request that may be told of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
     /// Hash of its user's key; 0 if requests are counted, not users.
     unit: u64,
@@ -45,7 +47,8 @@ struct Seen {
 }
 
 /// What was told under which idempotency key.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Keys {
     /// The request, the place of the KPI in its book, and the second after which it is forgotten.
     known: HashMap<u64, (u64, usize, u32)>,
@@ -54,7 +57,8 @@ struct Keys {
 }
 
 /// What became of reports about a KPI.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Counts {
     /// Counted.
     pub(crate) reported: u64,
@@ -98,7 +102,42 @@ pub(crate) struct Report<'a> {
     pub(crate) key: Option<&'a [u8]>,
 }
 
+/// What is left of all that.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct LateLeft {
+    /// As they came.
+    requests: Vec<(u64, Seen)>,
+    keys: Keys,
+    counts: BTreeMap<String, Counts>,
+    forgotten: BTreeMap<u32, u64>,
+}
+
 impl Late {
+    /// What another process needs to go on.
+    pub(super) fn leave(&self) -> LateLeft {
+        let seen = |request: &u64| Some((*request, *self.requests.get(request)?));
+        LateLeft {
+            requests: self.order.iter().filter_map(seen).collect(),
+            keys: self.keys.clone(),
+            counts: self.counts.iter().map(|(name, it)| (name.to_string(), *it)).collect(),
+            forgotten: self.forgotten.clone(),
+        }
+    }
+
+    /// Goes on with what another process left.
+    pub(super) fn inherit(left: LateLeft) -> Self {
+        let counts = left.counts.into_iter();
+        Self {
+            order: left.requests.iter().map(|(request, _)| *request).collect(),
+            requests: left.requests.into_iter().collect(),
+            keys: left.keys,
+            counts: counts.map(|(name, it)| (name.into(), it)).collect(),
+            forgotten: left.forgotten,
+            most: REQUESTS_MAX,
+        }
+    }
+
     pub(super) fn new(most: usize) -> Self {
         Self {
             requests: HashMap::new(),

@@ -12,6 +12,8 @@ use gnomon_policy::{
     split::position,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{voids::Voids, within};
 use crate::{
     clock,
@@ -19,7 +21,8 @@ use crate::{
 };
 
 /// The users of a trial.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Units {
     /// By epoch: all that may still be added to.
     epochs: BTreeMap<u32, Users>,
@@ -30,7 +33,8 @@ pub(super) struct Units {
 }
 
 /// Users seen under one split.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 struct Users {
     /// Probability of the canary for those that count.
     weight: f64,
@@ -47,7 +51,7 @@ struct Users {
 }
 
 /// A user under one split.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct User {
     arm: Arm,
     /// Second of the first request.

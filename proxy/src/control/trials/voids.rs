@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::trial::Evidence;
 
 /// Such seconds, each with the epoch of the split.
-#[derive(Debug, Default)]
-pub(super) struct Voids {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::control) struct Voids {
     known: BTreeSet<(u32, u32)>,
     /// The first second that was not searched for such.
     looked: u32,

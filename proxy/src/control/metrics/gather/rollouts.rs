@@ -51,7 +51,7 @@ impl Control {
         }
         let mut series = page.family(&c::ROLLOUT_TRANSITIONS);
         for ((rollout, to, by), count) in self.transitions() {
-            series.add(&[&rollout, to, by], count);
+            series.add(&[&rollout, &to, &by], count);
         }
     }
 }

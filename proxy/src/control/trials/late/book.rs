@@ -5,20 +5,28 @@ use std::collections::{BTreeMap, HashMap};
 use gnomon_config::model::{KPIS_MAX, Name};
 use gnomon_policy::judge::cohort::{Cohort, Tally};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Seen, Told};
 use crate::{
-    control::trials::{units::is_kept, voids::Voids},
+    control::trials::{
+        left::{named, pairs},
+        units::is_kept,
+        voids::Voids,
+    },
     trial::{Arm, Evidence, Levels, Sighting},
 };
 
 /// A trial's late KPIs.
-#[derive(Debug, Default)]
-pub(in crate::control::trials) struct Book {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::control) struct Book {
     /// Tells it from every other of this process.
     number: u32,
     is_by_user: bool,
     kpis: Vec<LateKpi>,
     /// By second and epoch.
+    #[serde(with = "pairs")]
     pending: BTreeMap<(u32, u32), Pending>,
     voids: Voids,
     users: BTreeMap<u32, Users>,
@@ -29,8 +37,9 @@ pub(in crate::control::trials) struct Book {
 }
 
 /// A KPI of which is told late.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::control::trials) struct LateKpi {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::control) struct LateKpi {
+    #[serde(with = "named")]
     pub(in crate::control::trials) name: Name,
     /// Its place in the configuration.
     pub(in crate::control::trials) index: usize,
@@ -41,14 +50,15 @@ pub(in crate::control::trials) struct LateKpi {
 }
 
 /// What was assigned within one second under one split, and what was told of it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Pending {
     weight: f64,
     canary: Side,
     stable: Side,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Side {
     assigned: u32,
     /// By the KPI's place and the level.
@@ -56,14 +66,15 @@ struct Side {
 }
 
 /// Users of one split.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Users {
     seen: HashMap<u64, User>,
     /// The newest first request of one.
     last: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct User {
     arm: Arm,
     /// Second of the first request.
