@@ -21,4 +21,5 @@ pub mod restarts;
 pub mod rig;
 pub mod run_dir;
 pub mod scenario;
+pub mod strain;
 pub mod template;

@@ -51,6 +51,22 @@ pub struct Row {
     pub trouble: Option<String>,
 }
 
+impl Row {
+    /// Of a proxy that could not even be started.
+    #[must_use]
+    pub fn failed(name: &str, event: Event, times: u32, why: String) -> Self {
+        Self {
+            proxy: name.to_owned(),
+            event,
+            times: (times, 0),
+            counts: Counts::default(),
+            worst: Duration::ZERO,
+            took: Duration::ZERO,
+            trouble: Some(why),
+        }
+    }
+}
+
 /// Has `event` happen `times` times at a proxy under load.
 ///
 /// # Errors

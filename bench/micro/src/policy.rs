@@ -17,6 +17,7 @@ use gnomon_policy::{
     Assignment, Availability, Decision, Luck, Plan, RouteIx, Table,
     balance::{self, Pick},
     golden,
+    limit::{Buckets, Rates, Taken},
     retry::{self, FailureStage, Idempotence, Sent},
     sticky::Channel,
 };
@@ -24,7 +25,7 @@ use gnomon_wire::{HeadLimits, Progress, Request, RequestHead};
 
 use crate::{Case, Run, texts::BROWSER_REQUEST};
 
-pub(crate) const CASES: [Case; 21] = [
+pub(crate) const CASES: [Case; 23] = [
     case("policy/decide/1_route", || decide(of_routes(1))),
     case("policy/decide/10_routes", || decide(of_routes(10))),
     case("policy/decide/10000_routes", || decide(of_routes(10_000))),
@@ -42,6 +43,8 @@ pub(crate) const CASES: [Case; 21] = [
     case("policy/balance/p2c_1000", || choose(Balance::P2c, 1000)),
     case("policy/balance/least_conn_1000", || choose(Balance::LeastConn, 1000)),
     case("policy/balance/hash_1000", || choose(Balance::Hash(Key::ClientIp), 1000)),
+    case("policy/rate/taken", || rate("1000000/s", |taken| taken == Taken::Yes { forgot: false })),
+    case("policy/rate/refused", || rate("1/h", |taken| matches!(taken, Taken::No(_)))),
     case("policy/fallback", fallback),
     case("policy/retry", may_retry),
     case("policy/latency_cell", latency_cell),
@@ -178,6 +181,28 @@ fn choose(balance: Balance, number: u32) -> Run {
         let chosen = balance::choose(black_box(&endpoints), &pick, &mut turn, &mut luck);
         assert!(black_box(chosen).is_some(), "one of them");
     })
+}
+
+/// A client that has asked once before asks again a second later, and is answered so.
+fn rate(rate: &str, expected: fn(Taken) -> bool) -> Run {
+    let mut config = config("none");
+    let limit = format!(
+        "listen = \"127.0.0.1:8080\"\nroute.a.respond.status = 204\nlimits.rate = \"{rate}\"\n"
+    );
+    config.limits = match gnomon_config::parse("micro", &limit, &Options::default()) {
+        Ok(loaded) => loaded.config.limits,
+        Err(problems) => panic!("{}", problems.render(false)),
+    };
+    let rates = Rates::of(&config).expect("it has one");
+    let (desk, buckets) = (Desk::new(config), Buckets::new([1, 2]));
+    let mut now = 0;
+    let mut ask = move || {
+        now += 1_000_000_000;
+        let request = Request { head: &desk.head, bytes: black_box(BROWSER_REQUEST) };
+        rates.take(&buckets, Some(RouteIx(0)), (request, black_box(CLIENT)), now)
+    };
+    ask();
+    Box::new(move || assert!(ask().is_some_and(expected)))
 }
 
 /// Every row of the table: where it failed, what was sent, whether it may be repeated.

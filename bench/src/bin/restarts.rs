@@ -97,7 +97,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         ] {
             if times > 0 && (event != Event::KillHeld || kind == Kind::Gnomon) {
                 let row = one(arguments, &terms, (kind, name, &program), event, times);
-                rows.push(row?);
+                rows.push(row.unwrap_or_else(|why| Row::failed(name, event, times, why)));
                 say(&restarts::table(&rows[rows.len() - 1..]));
             }
         }

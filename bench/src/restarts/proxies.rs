@@ -95,6 +95,9 @@ impl<'a> Proxy<'a> {
         let command = proxy.command()?;
         proxy.spawn(command)?;
         proxy.await_answer()?;
+        if (site.kind, event) == (Kind::Nginx, Event::Upgrade) {
+            proxy.main = proxy.nginx_pid().ok_or("nginx has written no pid file")?;
+        }
         Ok(proxy)
     }
 
@@ -143,7 +146,11 @@ impl<'a> Proxy<'a> {
         let mut command = Command::new(program);
         match (self.site.kind, self.event) {
             (Kind::Gnomon, _) => command.args(["run", "-c"]).arg(config),
-            (Kind::Nginx, _) => command.args(["-e", "stderr", "-c"]).arg(config),
+            (Kind::Nginx, event) => {
+                // One that stays in the foreground takes no USR2.
+                let daemon = if event == Event::Upgrade { "daemon on;" } else { "daemon off;" };
+                command.args(["-e", "stderr", "-g", daemon, "-c"]).arg(config)
+            }
             (Kind::Haproxy, Event::Upgrade) => command.args(["-db", "-f"]).arg(config),
             (Kind::Haproxy, _) => command.args(["-W", "-f"]).arg(config),
         };
@@ -218,10 +225,14 @@ impl<'a> Proxy<'a> {
         let before = self.main;
         self.post("upgrade")?;
         until("the old process ends", || !is_alive(before))?;
-        self.main = serving(&self.site.program)
-            .into_iter()
-            .find(|pid| *pid != before)
-            .ok_or("there is no new process")?;
+        // The kernel's list of children is not exact while one of them ends.
+        let heir = || serving(&self.site.program).into_iter().find(|pid| *pid != before);
+        let mut found = None;
+        until("there is a new process", || {
+            found = heir();
+            found.is_some()
+        })?;
+        self.main = found.unwrap_or(before);
         Ok(())
     }
 
@@ -236,14 +247,17 @@ impl<'a> Proxy<'a> {
     }
 
     fn upgrade_nginx(&mut self) -> Result<(), String> {
-        let (before, path) = (self.main, self.site.dir.join("nginx.pid"));
+        let before = self.main;
         send(before, Signal::USR2);
-        let now = || fs::read_to_string(&path).ok()?.trim().parse::<u32>().ok();
-        until("there is a new master", || now().is_some_and(|pid| pid != before))?;
-        self.main = now().unwrap_or(before);
+        until("there is a new master", || self.nginx_pid().is_some_and(|pid| pid != before))?;
+        self.main = self.nginx_pid().unwrap_or(before);
         until("it has workers", || process::tree(self.main).len() > 1)?;
         send(before, Signal::QUIT);
         until("the old master ends", || !is_alive(before))
+    }
+
+    fn nginx_pid(&self) -> Option<u32> {
+        fs::read_to_string(self.site.dir.join("nginx.pid")).ok()?.trim().parse().ok()
     }
 
     fn upgrade_haproxy(&mut self) -> Result<(), String> {
