@@ -241,7 +241,7 @@ def start(gnomon, folder, origin, tls, driver):
     """Starts a gnomon in front of `origin`; its process and its port."""
     port = free_port()
     config = os.path.join(folder, 'gnomon.toml')
-    secure = f'listener.edge.tls = {{ certificate = "{tls[0]}", key = "{tls[1]}" }}\n' if tls else ''
+    secure = f'listener.edge.tls = {{ cert = "{tls[0]}", key = "{tls[1]}" }}\n' if tls else ''
     with open(config, 'w') as file:
         file.write(f'listener.edge.bind = "127.0.0.1:{port}"\n{secure}'
                    f'upstream.o.versions.v1 = ["127.0.0.1:{origin}"]\nroute.all.to = "o"\n'

@@ -1,8 +1,10 @@
 //! Chores of the workspace: `cargo x ci`, `cargo x bench`, `cargo x micro`, `cargo x fuzz`,
-//! `cargo x demo`, `cargo x soak`, `cargo x restarts`.
+//! `cargo x demo`, `cargo x soak`, `cargo x restarts`, `cargo x strain`, `cargo x deb`.
 //!
 //! Each is a thin call to what does the work, so that there is one place to remember and none
 //! to keep in step.
+
+mod scan;
 
 use std::{
     ffi::OsString,
@@ -49,6 +51,15 @@ enum Chore {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Build the Debian package, with cargo-deb.
+    Deb,
+    /// Have sslscan and testssl.sh look at a TLS port of gnomon: nothing weak may be found. What is
+    /// not installed is left out.
+    Scan {
+        /// The program; built unless given.
+        #[arg(long)]
+        gnomon: Option<PathBuf>,
+    },
     /// A rollout with users and origins on this machine: `gnomon demo`, built first.
     #[command(disable_help_flag = true)]
     Demo {
@@ -70,6 +81,13 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
+    /// Strain gnomon: `slow-loris` or `churn`.
+    #[command(disable_help_flag = true)]
+    Strain {
+        /// Handed on to `strain`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -78,9 +96,12 @@ fn main() -> ExitCode {
         Chore::Bench { rest } => bench(&rest),
         Chore::Micro { rest } => micro(&rest),
         Chore::Fuzz { target, seconds } => fuzz(target.as_deref(), seconds),
+        Chore::Deb => deb(),
         Chore::Demo { rest } => demo(&rest),
         Chore::Soak { rest } => soak(&rest),
-        Chore::Restarts { rest } => restarts(&rest),
+        Chore::Restarts { rest } => of_bench("restarts", &rest),
+        Chore::Strain { rest } => of_bench("strain", &rest),
+        Chore::Scan { gnomon } => scan(gnomon),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -138,6 +159,23 @@ fn fuzz(target: Option<&str>, seconds: u32) -> Result<(), String> {
     run(&mut command)
 }
 
+fn deb() -> Result<(), String> {
+    let present = Command::new("cargo").args(["deb", "--version"]).output();
+    if !present.is_ok_and(|output| output.status.success()) {
+        return Err("cargo-deb is not there; `cargo install cargo-deb --locked`".to_owned());
+    }
+    build(&["gnomon"])?;
+    let gnomon = built("gnomon")?;
+    let folder = gnomon.with_file_name("completions");
+    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    for (shell, file) in [("bash", "gnomon.bash"), ("zsh", "_gnomon"), ("fish", "gnomon.fish")] {
+        let told = Command::new(&gnomon).args(["completions", shell]).output();
+        let script = told.map_err(|error| format!("completions for {shell}: {error}"))?.stdout;
+        std::fs::write(folder.join(file), script).map_err(|error| error.to_string())?;
+    }
+    run(cargo().args(["deb", "--package", "gnomon", "--no-build"]))
+}
+
 fn demo(rest: &[OsString]) -> Result<(), String> {
     build(&["gnomon"])?;
     run(Command::new(built("gnomon")?).arg("demo").args(rest))
@@ -148,9 +186,20 @@ fn soak(rest: &[OsString]) -> Result<(), String> {
     run(Command::new(built("soak")?).arg("--gnomon").arg(built("gnomon")?).args(rest))
 }
 
-fn restarts(rest: &[OsString]) -> Result<(), String> {
+fn of_bench(program: &str, rest: &[OsString]) -> Result<(), String> {
     build(&["gnomon", "bench"])?;
-    run(Command::new(built("restarts")?).arg("--gnomon").arg(built("gnomon")?).args(rest))
+    run(Command::new(built(program)?).arg("--gnomon").arg(built("gnomon")?).args(rest))
+}
+
+fn scan(gnomon: Option<PathBuf>) -> Result<(), String> {
+    let gnomon = match gnomon {
+        Some(gnomon) => gnomon,
+        None => {
+            build(&["gnomon"])?;
+            built("gnomon")?
+        }
+    };
+    scan::scan(&gnomon)
 }
 
 /// Builds the release binaries of `packages`.
