@@ -1,9 +1,11 @@
 //! Chores of the workspace: `cargo x ci`, `cargo x bench`, `cargo x micro`, `cargo x fuzz`,
-//! `cargo x demo`, `cargo x soak`, `cargo x restarts`, `cargo x strain`, `cargo x deb`.
+//! `cargo x demo`, `cargo x soak`, `cargo x restarts`, `cargo x strain`, `cargo x deb`,
+//! `cargo x systemd`.
 //!
 //! Each is a thin call to what does the work, so that there is one place to remember and none
 //! to keep in step.
 
+mod deb;
 mod scan;
 
 use std::{
@@ -53,6 +55,12 @@ enum Chore {
     },
     /// Build the Debian package, with cargo-deb.
     Deb,
+    /// Prove the Debian package and its units under a real systemd, in namespaces of its own: needs root.
+    Systemd {
+        /// The package; built unless given.
+        #[arg(long)]
+        package: Option<PathBuf>,
+    },
     /// Have sslscan and testssl.sh look at a TLS port of gnomon: nothing weak may be found. What is
     /// not installed is left out.
     Scan {
@@ -96,7 +104,10 @@ fn main() -> ExitCode {
         Chore::Bench { rest } => bench(&rest),
         Chore::Micro { rest } => micro(&rest),
         Chore::Fuzz { target, seconds } => fuzz(target.as_deref(), seconds),
-        Chore::Deb => deb(),
+        Chore::Deb => deb::package().map(drop),
+        Chore::Systemd { package } => {
+            package.map_or_else(deb::package, Ok).and_then(|it| deb::prove(&it))
+        }
         Chore::Demo { rest } => demo(&rest),
         Chore::Soak { rest } => soak(&rest),
         Chore::Restarts { rest } => of_bench("restarts", &rest),
@@ -157,23 +168,6 @@ fn fuzz(target: Option<&str>, seconds: u32) -> Result<(), String> {
         None => drop(command.args(["list", "--fuzz-dir", "tests/fuzz"])),
     }
     run(&mut command)
-}
-
-fn deb() -> Result<(), String> {
-    let present = Command::new("cargo").args(["deb", "--version"]).output();
-    if !present.is_ok_and(|output| output.status.success()) {
-        return Err("cargo-deb is not there; `cargo install cargo-deb --locked`".to_owned());
-    }
-    build(&["gnomon"])?;
-    let gnomon = built("gnomon")?;
-    let folder = gnomon.with_file_name("completions");
-    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    for (shell, file) in [("bash", "gnomon.bash"), ("zsh", "_gnomon"), ("fish", "gnomon.fish")] {
-        let told = Command::new(&gnomon).args(["completions", shell]).output();
-        let script = told.map_err(|error| format!("completions for {shell}: {error}"))?.stdout;
-        std::fs::write(folder.join(file), script).map_err(|error| error.to_string())?;
-    }
-    run(cargo().args(["deb", "--package", "gnomon", "--no-build"]))
 }
 
 fn demo(rest: &[OsString]) -> Result<(), String> {
