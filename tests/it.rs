@@ -39,6 +39,7 @@ mod it {
     mod split;
     mod sticky;
     mod stop;
+    mod tls;
     mod trial;
     mod tunnel;
     mod upgrade;

@@ -183,7 +183,7 @@ fn start_as(options: Options, heir: &mut Option<Heir>) -> Result<Running, Refuse
 
 /// Rollouts as the process before left them, or as they were written down.
 fn open_rollouts(state: &mut State, left: Option<&mut Left>) -> Result<Rollouts, Refused> {
-    let now = clock::wall().as_secs();
+    let now = clock::steady().as_secs();
     let mut rollouts = match left {
         None => Rollouts::open(&state.config, now),
         Some(left) => {
@@ -560,7 +560,7 @@ fn announce(state: &State, places: &Places, drivers: &[String], open_files: u64)
         pinned = places.pinned,
         open_files,
         connections = config.limits.connections,
-        locked_memory = ?limits::locked_memory(),
+        locked_memory = limits::locked_memory(),
         listeners = listeners.join(", "),
         admin = %config.admin.socket.display(),
         "gnomon serves"

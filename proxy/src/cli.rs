@@ -9,7 +9,6 @@ mod arguments;
 mod check;
 mod completions;
 pub(crate) mod console;
-mod environment;
 mod failure;
 mod golden;
 mod host;

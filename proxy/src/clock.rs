@@ -1,6 +1,9 @@
 //! The only place that asks what time it is.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 /// A point in monotonic time.
 pub type Moment = Instant;
@@ -25,6 +28,19 @@ pub fn wall() -> Duration {
         return wall;
     }
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Now, since the Unix epoch, as it would be if nobody had set the clock since this process first
+/// asked: as much lies between two of these as has passed.
+#[must_use]
+pub fn steady() -> Duration {
+    static BEGUN: LazyLock<(Moment, Duration)> = LazyLock::new(|| (now(), wall()));
+    #[cfg(test)]
+    if let Some((_, wall)) = SIMULATED.get() {
+        return wall;
+    }
+    let (moment, wall) = *BEGUN;
+    wall + now().saturating_duration_since(moment)
 }
 
 /// What the system's monotonic clock shows: the same in every process, until the next boot.

@@ -21,6 +21,7 @@ pub mod cli;
 pub mod clock;
 pub mod control;
 mod demo;
+mod environment;
 mod failure;
 pub mod guard;
 mod heritage;

@@ -15,6 +15,8 @@ use std::{
 use gnomon_sys::passing;
 use sd_notify::NotifyState;
 
+use crate::environment;
+
 /// A supervisor, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Supervisor {
@@ -37,10 +39,10 @@ impl Supervisor {
     /// Sockets that this process was started with, and what they are called. To be asked once,
     /// before anything else is opened.
     pub(crate) fn sockets() -> Vec<(String, OwnedFd)> {
-        let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
+        let number = |name| environment::variable(name).and_then(|text| text.parse::<usize>().ok());
         let is_ours = number("LISTEN_PID") == usize::try_from(std::process::id()).ok();
         let count = number("LISTEN_FDS").filter(|count| is_ours && *count <= SOCKETS_MAX);
-        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let names = environment::variable("LISTEN_FDNAMES").unwrap_or_default();
         let names = names.split(':').map(str::to_owned).chain(std::iter::repeat(String::new()));
         names.zip(passing::take_inherited(count.unwrap_or(0))).collect()
     }

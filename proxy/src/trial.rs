@@ -107,6 +107,16 @@ impl Trial {
             _ => None,
         }
     }
+
+    /// Whether in this second the draw alone decides where requests go: both versions have an
+    /// endpoint (`has`), and the fuse spares nobody. To be asked for every request that was drawn. If
+    /// only those that had to go elsewhere made their second void, the seconds left would be those in
+    /// which nobody was drawn for that version: its share would look wrong, and the other one's
+    /// failures would stand alone.
+    #[must_use]
+    pub fn is_fair(&self, second: u32, has: impl Fn(VersionIx) -> bool) -> bool {
+        has(self.canary) && has(self.stable) && self.admit(second) == fuse::Admission::Admitted
+    }
 }
 
 /// What became of a request, as far as it is evidence.

@@ -31,6 +31,11 @@ mod view;
 /// The simulation of all this, in virtual time.
 #[cfg(test)]
 #[path = "../../tests/sim/sim.rs"]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    reason = "its numbers are small, and most of what may happen concerns few"
+)]
 mod sim;
 
 use std::{

@@ -11,9 +11,9 @@ use std::{
 
 use e2e::{
     Driver, Origin, Running,
+    asker::Asker,
     certs::{Authority, Identity, Wanted},
     eventually, on_each_driver,
-    secure::Secure,
 };
 use rustls::{
     ClientConfig, SupportedProtocolVersion,
@@ -41,7 +41,7 @@ impl Setup {
     fn new(test: &str, driver: Driver) -> Self {
         let name = format!("gnomon-certs-{test}-{}-{}", driver.name(), std::process::id());
         let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
         Self { folder, root: Authority::new("root"), origin: Origin::mirror() }
     }
 
@@ -99,11 +99,11 @@ fn the_name_that_a_client_asks_for_chooses_the_certificate() {
                 ("x.shop.example", &shop),
                 ("127.0.0.1", &shop),
             ] {
-                let mut secure = Secure::connect(proxy.address(), &client, name).unwrap();
+                let mut secure = Asker::connect(proxy.address(), &client, name).unwrap();
                 assert_eq!(secure.shown(), shown.der.to_vec(), "{name}");
                 assert_eq!(secure.ask(GET).unwrap().status(), 200, "{name}");
             }
-            Secure::connect(proxy.address(), &client, "other.example").unwrap_err();
+            Asker::connect(proxy.address(), &client, "other.example").unwrap_err();
         }
     });
 }
@@ -120,7 +120,7 @@ fn crowd<'scope>(
         scope.spawn(move || {
             let (good, bad, over) = counts;
             while !over.load(SeqCst) {
-                let secure = Secure::connect(address, &client, "shop.example");
+                let secure = Asker::connect(address, &client, "shop.example");
                 // Half of the requests come over connections that were there before a reload.
                 let asked = secure.and_then(|mut secure| {
                     secure.ask(GET)?;
@@ -151,7 +151,7 @@ fn a_certificate_is_renewed_under_load_without_a_failed_request() {
                 assert!(done.changes[0].contains("listener.https.tls.certs"), "{done:?}");
                 assert_eq!(done.cores_missing, [0; 0]);
                 let fresh = Arc::new(setup.root.client(None, &[]));
-                let secure = Secure::connect(proxy.address(), &fresh, "shop.example").unwrap();
+                let secure = Asker::connect(proxy.address(), &fresh, "shop.example").unwrap();
                 assert_eq!(secure.shown(), identity.der.to_vec());
             }
             counts.2.store(true, SeqCst);
@@ -172,7 +172,7 @@ fn a_key_of_another_certificate_is_refused_and_the_old_one_serves_on() {
         assert!(refused.error.contains("error[G056]"), "{refused}");
         assert!(refused.error.contains("this key is not the certificate's"), "{refused}");
         let fresh = Arc::new(setup.root.client(None, &[]));
-        let mut secure = Secure::connect(proxy.address(), &fresh, "shop.example").unwrap();
+        let mut secure = Asker::connect(proxy.address(), &fresh, "shop.example").unwrap();
         assert_eq!(secure.shown(), old.der.to_vec());
         assert_eq!(secure.ask(GET).unwrap().status(), 200);
     });
@@ -180,7 +180,7 @@ fn a_key_of_another_certificate_is_refused_and_the_old_one_serves_on() {
 
 /// What the origin was told of a client.
 fn told(setup: &Setup) -> Vec<(String, String)> {
-    let request = setup.origin.requests().pop().unwrap();
+    let request = setup.origin.requests().pop().expect("it was asked");
     let fields = request.head.lines().filter_map(|line| line.split_once(": "));
     let ours = fields.filter(|(name, _)| name.to_ascii_lowercase().starts_with("x-client-cert"));
     ours.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect()
@@ -211,7 +211,7 @@ fn origins_are_told_who_a_client_is_and_only_by_us() {
             let ask = |listener: &str, identity: Option<&Identity>| {
                 let client = Arc::new(setup.root.client(identity, &[version]));
                 let address = proxy.address_of(listener);
-                Secure::connect(address, &client, "shop.example")?.ask(SPOOFED)
+                Asker::connect(address, &client, "shop.example")?.ask(SPOOFED)
             };
             for listener in ["strict", "either"] {
                 assert_eq!(ask(listener, Some(&user)).unwrap().status(), 200);
@@ -245,7 +245,7 @@ fn sessions_are_resumed_over_rotations_and_only_by_the_same_door() {
             let client = setup.client(version);
             let is_resumed = |listener: &str| {
                 let address = proxy.address_of(listener);
-                let mut secure = Secure::connect(address, &client, "shop.example").unwrap();
+                let mut secure = Asker::connect(address, &client, "shop.example").unwrap();
                 assert_eq!(secure.ask(GET).unwrap().status(), 200);
                 secure.is_resumed()
             };

@@ -162,12 +162,14 @@ pub(super) fn may_unshare() -> bool {
 
 /// The lines of a guest's configuration that say where it is reached, and on what it runs.
 fn doors(folder: &Path, driver: &str, config: &str) -> String {
-    let cores = if config.contains("runtime.cores") { "" } else { "runtime.cores = 1\n" };
-    let doors = format!(
-        "listen = \"unix:{{folder}}/p.sock\"\nadmin.socket = \"{{folder}}/admin.sock\"\n\
-         state.dir = \"{{folder}}/state\"\nruntime.pin = false\nruntime.entries = 256\n\
-         runtime.driver = \"{driver}\"\n{cores}"
-    );
+    let mut doors = "listen = \"unix:{folder}/p.sock\"\nadmin.socket = \"{folder}/admin.sock\"\n\
+                     state.dir = \"{folder}/state\"\nruntime.pin = false\nruntime.entries = 256\n"
+        .to_owned();
+    for (key, usual) in [("cores", "1"), ("driver", &format!("\"{driver}\""))] {
+        if !config.contains(&format!("runtime.{key}")) {
+            doors += &format!("runtime.{key} = {usual}\n");
+        }
+    }
     doors.replace("{folder}", &folder.to_string_lossy())
 }
 

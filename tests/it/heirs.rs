@@ -196,7 +196,7 @@ impl Heirs {
 
     /// Asks for an upgrade over the API: why there was none.
     #[track_caller]
-    pub(super) fn refused(&mut self) -> Refused {
+    pub(super) fn refused(&self) -> Refused {
         let (status, text) = self.call("POST", "/v1/upgrade", "{}");
         assert_ne!(status, 200, "{text}");
         serde_json::from_str(&text).expect("it is what the API says")
@@ -213,15 +213,30 @@ impl Drop for Heirs {
         // They may be gone already; what stays is in the temporary folder.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let own: Vec<u32> = self.seen.iter().copied().filter(|it| *it != self.child.id()).collect();
-        for pid in own {
-            let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-            if program.starts_with(&self.folder) {
-                signal(pid, Signal::KILL);
+        // An heir may have started one that nobody has seen yet.
+        for _ in 0..GENERATIONS {
+            let living = living(&self.folder);
+            living.iter().for_each(|&pid| signal(pid, Signal::KILL));
+            if living.is_empty() {
+                break;
             }
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Looks for those that live: each may start one more between two.
+const GENERATIONS: usize = 8;
+
+/// Processes whose program lies in this folder.
+fn living(folder: &Path) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+        program.is_ok_and(|program| program.starts_with(folder))
+    })
+    .collect()
 }
 
 fn signal(pid: u32, signal: Signal) {
@@ -257,16 +272,16 @@ pub(super) fn run(command: &mut Command) -> Child {
 
 /// Writes its configuration.
 pub(super) fn write(folder: &Path, driver: Driver, config: &str) {
-    let cores = if config.contains("cores =") { "" } else { ", cores = 2" };
+    let cores = if config.contains("cores =") { "" } else { "runtime.cores = 2\n" };
     let listen = "listen = [\"127.0.0.1:0\", \"unix:{folder}/p.sock\"]\n";
-    let listen = if config.contains("listen = ") { "" } else { listen };
+    let listen = if config.lines().any(|line| line.starts_with("listen = ")) { "" } else { listen };
     let grace = if config.contains("grace") { "" } else { "timeouts.grace = \"0s\"\n" };
     let drain = if config.contains("drain =") { "" } else { "timeouts.drain = \"20s\"\n" };
     let driver = driver.name();
     let doors = format!(
         "{listen}admin.socket = \"{{folder}}/admin.sock\"\nstate.dir = \"{{folder}}/state\"\n\
          log.to = \"{{folder}}/log\"\n\
-         runtime = {{ driver = \"{driver}\", pin = false, entries = 256{cores} }}\n{grace}{drain}"
+         runtime.driver = \"{driver}\"\nruntime.pin = false\nruntime.entries = 256\n{cores}{grace}{drain}"
     );
     let config = format!("{doors}{config}").replace("{folder}", &folder.to_string_lossy());
     std::fs::write(folder.join("gnomon.toml"), config).expect("it can be written");

@@ -7,7 +7,9 @@ use std::{
 };
 
 use e2e::{
-    Client, Driver, Origin, Reply, Running, eventually,
+    Client, Driver, Origin, Reply, Running,
+    certs::Authority,
+    eventually,
     exposition::{Exposition, parse},
     on_each_driver,
     origin::ok,
@@ -120,8 +122,16 @@ fn failures_retries_and_ejections_have_their_reasons() {
 fn everything_that_is_promised_is_there_as_it_is_promised() {
     on_each_driver(|driver| {
         let (primary, shadow) = (Origin::named("x"), Origin::named("x"));
-        let more = "rollout.r = { from = \"shop@v1\", to = \"shop@v2\" }\n";
-        let proxy = Running::start(driver, &shadowed(&primary, &shadow, more));
+        let folder = std::env::temp_dir().join(format!("gnomon-metrics-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
+        let shop = Authority::new("root").issue(&["shop.example"]);
+        let (cert, key) = shop.write(&folder, driver.name());
+        let more = format!(
+            "rollout.r = {{ from = \"shop@v1\", to = \"shop@v2\" }}\n\
+             listener.a.bind = \"127.0.0.1:0\"\nlistener.b.bind = \"127.0.0.1:0\"\n\
+             listener.b.tls = {{ cert = {cert:?}, key = {key:?} }}\n"
+        );
+        let proxy = Running::start(driver, &shadowed(&primary, &shadow, &more));
         assert_eq!(proxy.status_of("/"), 200);
         let (status, said) = proxy.call("POST", "/v1/rollouts/r/start", "{}");
         assert_eq!(status, 200, "{said}");

@@ -122,7 +122,7 @@ fn what_is_no_header_ends_the_connection_unanswered() {
         header(0x21, 0x11, &ENDS[..11]),
         header(0x21, 0x12, ENDS),
         header(0x22, 0x11, ENDS),
-        header(0x21, 0x11, &[0; 0xffff]),
+        header(0x21, 0x11, &vec![0; 0xffff]),
         SIGNATURE.iter().map(|byte| byte.wrapping_add(1)).collect(),
     ];
     on_each_driver(|driver| {

@@ -62,7 +62,7 @@ fn what_is_under_way_ends_in_the_old_one() {
             }
             Ok(())
         });
-        let mut heirs = Heirs::start(driver, &to(&origin));
+        let mut heirs = Heirs::start(driver, &(to(&origin) + "timeouts.grace = \"10s\"\n"));
         let old = heirs.pid();
         let mut slow = heirs.connect();
         slow.send("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n");
@@ -118,8 +118,8 @@ fn splits_and_ejections_go_on() {
             &format!("v2 = [\"{}\"]", canary.address()),
             &format!("v2 = [\"{}\", \"{dead}\"]", canary.address()),
         );
-        let config = config
-            + "upstream.shop.eject = { after = 2, duration = \"1h\", max_ejected = \"50%\" }\n";
+        let config =
+            config + "upstream.shop.eject = { after = 2, for = \"1h\", max_ejected = \"50%\" }\n";
         let mut heirs = Heirs::start(driver, &config);
         heirs.act("/v1/upstreams/shop/weight", "{\"v2\": 100}");
         let is_out = |heirs: &Heirs| {

@@ -81,7 +81,7 @@ fn one_that_is_killed_before_it_serves_takes_nothing_with_it() {
 fn one_that_hangs_is_given_up_after_half_a_minute() {
     let origin = Origin::named("x");
     let driver = Driver::all()[0];
-    let mut heirs = Heirs::start(driver, &to(&origin));
+    let heirs = Heirs::start(driver, &to(&origin));
     heirs.replace("#!/bin/sh\nexec sleep 1000\n");
     let refused = heirs.refused();
     assert_eq!(refused.kind, Kind::Machine);
@@ -100,7 +100,7 @@ fn the_new_one_outlives_an_old_one_that_is_killed() {
         });
         let mut heirs = Heirs::start(
             driver,
-            &(to(&origin) + "route.b.path = \"/b\"\nroute.b.respond.status = 204\n"),
+            &(to(&origin) + "route.b.match.path = \"/b\"\nroute.b.respond.status = 204\n"),
         );
         let old = heirs.pid();
         let mut stuck = heirs.connect();

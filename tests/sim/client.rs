@@ -315,6 +315,9 @@ impl Client {
             self.is_last |=
                 reply.closes() || exchange.ask.is_old || (is_early && exchange.ask.length > 0);
             world.replied(id, &reply);
+            if let Some(&next) = self.asked.front() {
+                world.exchange(next).turn = world.now;
+            }
             if self.is_last {
                 return self.part(world);
             }

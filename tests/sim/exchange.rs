@@ -13,6 +13,8 @@ pub(super) struct Exchange {
     pub(super) is_wronged: bool,
     /// When its first byte was sent, in milliseconds of the run.
     pub(super) began: Option<u64>,
+    /// When it was the first of its connection that waits for a reply.
+    pub(super) turn: u64,
     /// Whether the client does its part.
     pub(super) is_behaved: bool,
     pub(super) outcome: Option<Outcome>,
@@ -102,6 +104,7 @@ impl Exchange {
             arrivals: 0,
             is_wronged: false,
             began: None,
+            turn: 0,
             is_behaved: true,
             outcome: None,
         }

@@ -252,7 +252,8 @@ impl Connection {
         let (arrivals, is_safe) = (exchange.arrivals, exchange.is_idempotent());
         let is_first = arrivals == 1;
         let (answer, method) = (exchange.answer, exchange.ask.method);
-        let is_answered = exchange.outcome.as_ref().is_some_and(|it| *it != Outcome::Abandoned);
+        let is_answered =
+            matches!(exchange.outcome, Some(Outcome::Replied(_) | Outcome::Refused(_)));
         if is_answered && exchange.is_behaved {
             world.accuse(format!("#{id} arrives though it is over"));
         }
@@ -318,6 +319,9 @@ impl Connection {
         let (answer, is_first) = (exchange.answer, exchange.arrivals == 1);
         let is_drip = is_first && answer.fault == Some(Fault::Drip);
         let (most, pause) = if is_drip { (1, 30) } else { answer.pace };
+        // Later, what nobody asked for could come in the middle of the next exchange.
+        let is_double = is_first && answer.fault == Some(Fault::Two(0));
+        let (most, pause) = if is_double { (usize::MAX, 0) } else { (most, pause) };
         let Doing::Replying { out, at, end, next } = &mut self.doing else { return false };
         let stop = at.saturating_add(most).min(*end);
         if stop > *at {
@@ -355,6 +359,8 @@ impl Connection {
             _ => None,
         };
         self.is_over = answer.closes || is_closing;
+        // Closed with bytes unread, a connection is reset, and the reply with it.
+        world.exchange(id).is_wronged |= self.is_over && self.is_reading;
         // Who has replied early reads the rest all the same.
         self.has_replied = self.is_reading;
         if !self.has_replied {

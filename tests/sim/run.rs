@@ -189,6 +189,8 @@ impl Sim {
     async fn act(&mut self) -> bool {
         let mut any = false;
         for actor in self.world.draw.order(self.clients.len() + self.endpoints.len()) {
+            // What a client sees may have its reason already.
+            self.read_log();
             let moved = match self.clients.get_mut(actor) {
                 Some(client) => client.step(&mut self.world),
                 None => {
@@ -266,10 +268,10 @@ impl Sim {
                 self.settle().await;
             }
         }
-        if self.world.now % CONTROL_TICK == 0 {
+        if self.world.now.is_multiple_of(CONTROL_TICK) {
             self.control();
         }
-        if self.world.now % TICK == 0 && self.house.turn(&self.worker) {
+        if self.world.now.is_multiple_of(TICK) && self.house.turn(&self.worker) {
             self.world.say("the worker has drained");
             self.is_over = true;
         }

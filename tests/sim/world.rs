@@ -86,7 +86,8 @@ impl World {
         // these sockets know none.
         let is_old = exchange.ask.is_old && answer.framing != Framing::Length;
         let may_be_cut = is_old || answer.framing == Framing::UntilClose;
-        if may_be_cut && reply.body.len() < length && content.starts_with(&reply.body) {
+        let is_short = reply.body.len() < length || (exchange.is_wronged && exchange.must_be_cut());
+        if may_be_cut && is_short && content.starts_with(&reply.body) {
             return self.end(id, Outcome::Cut);
         }
         let mut wrong = Vec::new();
@@ -126,8 +127,9 @@ impl World {
     fn complaint(&self, id: u32, outcome: &Outcome) -> Option<String> {
         let exchange = &self.exchanges[id as usize];
         let began = exchange.began.unwrap_or(self.now);
-        let took = self.now - began;
-        if exchange.is_behaved && took > LIFE_MAX && !self.is_crowded {
+        let took = self.now - began.max(exchange.turn);
+        let is_bound = exchange.is_behaved && !self.is_crowded && *outcome != Outcome::Abandoned;
+        if is_bound && took > LIFE_MAX {
             return Some(format!("took {took} ms, {LIFE_MAX} are allowed"));
         }
         let is_free = !exchange.is_behaved

@@ -5,12 +5,16 @@ use std::{
     net::{Shutdown, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use rustls::ClientConfig;
 
 use crate::{
     PATIENCE,
     eventually::eventually,
     reading::{Inbox, Reply},
+    secure::Secure,
 };
 
 /// Where a proxy listens.
@@ -33,6 +37,7 @@ pub struct Client {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Secure),
 }
 
 impl Read for Stream {
@@ -40,6 +45,7 @@ impl Read for Stream {
         match self {
             Self::Tcp(stream) => stream.read(room),
             Self::Unix(stream) => stream.read(room),
+            Self::Tls(stream) => stream.read(room),
         }
     }
 }
@@ -49,10 +55,14 @@ impl Write for Stream {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if let Self::Tls(stream) = self {
+            return stream.flush();
+        }
         Ok(())
     }
 }
@@ -73,6 +83,28 @@ impl Client {
         stream.set_write_timeout(Some(PATIENCE)).expect("it is not zero");
         stream.set_nodelay(true).expect("it is TCP");
         Self { stream: Stream::Tcp(stream), inbox: Inbox::default() }
+    }
+
+    /// Connects over TCP and shakes hands with whoever must be `name`.
+    ///
+    /// # Errors
+    /// Why there is no session.
+    pub fn connect_tls(
+        address: SocketAddr,
+        config: &Arc<ClientConfig>,
+        name: &str,
+    ) -> io::Result<Self> {
+        let Self { stream, inbox } = Self::connect(address);
+        let Stream::Tcp(stream) = stream else { return Err(ErrorKind::Unsupported.into()) };
+        Ok(Self { stream: Stream::Tls(Secure::connect(stream, config, name)?), inbox })
+    }
+
+    /// The session, if it speaks TLS.
+    pub const fn session(&mut self) -> Option<&mut Secure> {
+        match &mut self.stream {
+            Stream::Tls(session) => Some(session),
+            Stream::Tcp(_) | Stream::Unix(_) => None,
+        }
     }
 
     /// Connects to a unix socket.
@@ -111,6 +143,7 @@ impl Client {
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.stream {
             Stream::Tcp(stream) => stream.local_addr().ok(),
+            Stream::Tls(stream) => stream.socket().local_addr().ok(),
             Stream::Unix(_) => None,
         }
     }
@@ -143,7 +176,11 @@ impl Client {
     }
 
     fn has_bytes(&self) -> bool {
-        let Stream::Tcp(stream) = &self.stream else { return false };
+        let stream = match &self.stream {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.socket(),
+            Stream::Unix(_) => return false,
+        };
         stream.set_nonblocking(true).expect("it is a socket");
         let peeked = stream.peek(&mut [0]);
         stream.set_nonblocking(false).expect("it is a socket");
@@ -245,7 +282,8 @@ impl Client {
 
     /// Says that nothing more will be sent.
     pub fn half_close(&mut self) -> &mut Self {
-        let shut = match &self.stream {
+        let shut = match &mut self.stream {
+            Stream::Tls(stream) => stream.half_close(),
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
         };

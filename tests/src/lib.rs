@@ -8,6 +8,7 @@
 //! Beside it, [`sim`] draws whole rollouts at random, thousands of them, and counts what the judge
 //! makes of them, and what [`comparators`] do; and [`soak`] loads a proxy until something breaks.
 
+pub mod asker;
 pub mod certs;
 pub mod client;
 pub mod comparators;

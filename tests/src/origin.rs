@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{PATIENCE, eventually::eventually, reading::Inbox, spawn};
+use rustls::ServerConfig;
+
+use crate::{PATIENCE, eventually::eventually, reading::Inbox, secure::Secure, spawn};
 
 /// What an origin does with a connection; the number counts connections from 0.
 pub type Script = dyn Fn(&mut Call, usize) -> io::Result<()> + Send + Sync;
@@ -76,6 +78,7 @@ pub struct Call {
 enum Stream {
     Tcp(TcpStream),
     Unix(std::os::unix::net::UnixStream),
+    Tls(Secure),
 }
 
 impl Read for Stream {
@@ -83,6 +86,7 @@ impl Read for Stream {
         match self {
             Self::Tcp(stream) => stream.read(room),
             Self::Unix(stream) => stream.read(room),
+            Self::Tls(stream) => stream.read(room),
         }
     }
 }
@@ -92,10 +96,14 @@ impl Write for Stream {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if let Self::Tls(stream) = self {
+            return stream.flush();
+        }
         Ok(())
     }
 }
@@ -110,6 +118,18 @@ impl Origin {
         // Listening again only sets the length of the queue, which is 128 at first.
         socket2::SockRef::from(&listener).listen(4096).expect("it listens already");
         Self::on(listener, script)
+    }
+
+    /// The same over TLS. A connection whose script ends without [`Call::half_close`] ends without a
+    /// word.
+    pub fn start_tls(
+        config: Arc<ServerConfig>,
+        script: impl Fn(&mut Call, usize) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(move |call, number| {
+            call.secure(&config)?;
+            script(call, number)
+        })
     }
 
     /// The same on a listener that is there already.
@@ -260,6 +280,7 @@ fn serve(stream: Stream, shared: &Arc<Shared>, script: &Arc<Script>) {
             .and_then(|()| stream.set_read_timeout(patience))
             .and_then(|()| stream.set_write_timeout(patience)),
         Stream::Unix(stream) => stream.set_read_timeout(patience),
+        Stream::Tls(_) => Ok(()),
     };
     let (shared, script) = (shared.clone(), script.clone());
     spawn("origin-call", move || {
@@ -271,6 +292,19 @@ fn serve(stream: Stream, shared: &Arc<Shared>, script: &Arc<Script>) {
 }
 
 impl Call {
+    /// Shakes hands as a server, before anything is read.
+    fn secure(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
+        let Stream::Tcp(stream) = &self.stream else { return Ok(()) };
+        self.stream = Stream::Tls(Secure::accept(stream.try_clone()?, config)?);
+        Ok(())
+    }
+
+    /// Whether the session that carries it was resumed.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        matches!(&self.stream, Stream::Tls(session) if session.is_resumed())
+    }
+
     /// The next head, without reading on; an error at the end.
     ///
     /// # Errors
@@ -409,7 +443,8 @@ impl Call {
     /// # Errors
     /// What the socket says.
     pub fn half_close(&mut self) -> io::Result<()> {
-        match &self.stream {
+        match &mut self.stream {
+            Stream::Tls(stream) => stream.half_close(),
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
         }

@@ -214,8 +214,7 @@ impl Running {
 
     /// Has the keys of session tickets rotate as if they were older by so many seconds.
     pub fn age_tickets(&self, seconds: u64) {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        self.inner().rotate_tickets(now.unwrap_or_default().as_secs() + seconds);
+        self.inner().rotate_tickets(gnomon::clock::wall().as_secs() + seconds);
     }
 
     /// A POST to the admin API that succeeds.

@@ -1,69 +1,123 @@
-//! A client that speaks TLS: rustls over a socket that blocks, sharing nothing with the product's
-//! way of driving it.
+//! TLS as tests speak it: rustls' own streams, so that the proxy is held to somebody else's idea of it.
 
 use std::{
-    io::{self, Write as _},
-    net::{SocketAddr, TcpStream},
+    io::{self, Read, Write},
+    net::{Shutdown, TcpStream},
     sync::Arc,
 };
 
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned, pki_types::ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection,
+    StreamOwned, pki_types::ServerName,
+};
 
-use crate::{PATIENCE, Reply, reading::Inbox};
-
-/// A connection that was agreed on.
+/// A session over TCP. Dropped, it ends without a word.
 #[derive(Debug)]
-pub struct Secure {
-    stream: StreamOwned<ClientConnection, TcpStream>,
-    inbox: Inbox,
+pub enum Secure {
+    /// We are the client.
+    Client(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// We are the server.
+    Server(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+/// Does the same with either.
+macro_rules! either {
+    ($secure:expr, $stream:ident => $what:expr) => {
+        match $secure {
+            Secure::Client($stream) => $what,
+            Secure::Server($stream) => $what,
+        }
+    };
 }
 
 impl Secure {
-    /// Connects and shakes hands, asking for this name.
+    /// Shakes hands with a server that must be `name`.
     ///
     /// # Errors
-    /// What the socket or TLS says.
+    /// Why there is no session.
     pub fn connect(
-        address: SocketAddr,
+        mut socket: TcpStream,
         config: &Arc<ClientConfig>,
         name: &str,
     ) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-        let client = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
-        let mut stream = StreamOwned::new(client, stream);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
+        let mut session = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
         }
-        Ok(Self { stream, inbox: Inbox::default() })
+        Ok(Self::Client(Box::new(StreamOwned::new(session, socket))))
     }
 
-    /// Sends a request and reads its reply.
+    /// Shakes hands with a client.
     ///
     /// # Errors
-    /// What the socket or TLS says; an end without a reply is one.
-    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> io::Result<Reply> {
-        self.stream.write_all(request.as_ref())?;
-        self.stream.flush()?;
-        match self.inbox.head(&mut self.stream)? {
-            Some(head) => self.inbox.reply(&mut self.stream, head, "GET"),
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
+    /// Why there is no session.
+    pub fn accept(mut socket: TcpStream, config: &Arc<ServerConfig>) -> io::Result<Self> {
+        let mut session = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
         }
+        Ok(Self::Server(Box::new(StreamOwned::new(session, socket))))
     }
 
-    /// Whether the session went on from an earlier connection's.
+    /// What carries it.
+    #[must_use]
+    pub fn socket(&self) -> &TcpStream {
+        either!(self, stream => &stream.sock)
+    }
+
+    /// The version that is spoken.
+    #[must_use]
+    pub fn version(&self) -> Option<ProtocolVersion> {
+        either!(self, stream => stream.conn.protocol_version())
+    }
+
+    /// Whether an earlier session was resumed.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
-        self.stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)
+        either!(self, stream => stream.conn.handshake_kind()) == Some(HandshakeKind::Resumed)
     }
 
-    /// The certificate that the server has shown.
+    /// The certificate that the other side has shown.
     #[must_use]
     pub fn shown(&self) -> Vec<u8> {
-        let shown = self.stream.conn.peer_certificates().and_then(<[_]>::first);
-        shown.map(|certificate| certificate.to_vec()).unwrap_or_default()
+        let shown = either!(self, stream => stream.conn.peer_certificates());
+        shown.and_then(<[_]>::first).map(|shown| shown.to_vec()).unwrap_or_default()
+    }
+
+    /// Asks for new keys with the next write.
+    ///
+    /// # Errors
+    /// If this version has none.
+    pub fn renew_keys(&mut self) -> io::Result<()> {
+        either!(self, stream => stream.conn.refresh_traffic_keys()).map_err(io::Error::other)
+    }
+
+    /// Says that nothing more will be sent.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn half_close(&mut self) -> io::Result<()> {
+        either!(self, stream => {
+            stream.conn.send_close_notify();
+            stream.conn.complete_io(&mut stream.sock)?;
+            stream.sock.shutdown(Shutdown::Write)
+        })
+    }
+}
+
+impl Read for Secure {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        either!(self, stream => stream.read(room))
+    }
+}
+
+impl Write for Secure {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        either!(self, stream => stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        either!(self, stream => stream.flush())
     }
 }

@@ -1,7 +1,7 @@
 //! A soak: a proxy under all the load this machine can make, with clients and origins that break
 //! every rule at random, and every reply checked end to end.
 //!
-//! Each request has a number, from which everything about it follows ([`asked`]): its method, its
+//! Each request has a number, from which everything about it follows (`asked`): its method, its
 //! body, the reply, and what goes wrong. Its origin checks what arrives, its client checks what
 //! comes back, and a POST that arrives twice is seen. Meanwhile the configuration is reloaded, and
 //! memory and file descriptors of the proxy are sampled.

@@ -8,6 +8,7 @@ use super::{Kind, Refused, Signals};
 use crate::{
     clock,
     control::{Predecessor, listeners::inherited::Inherited},
+    environment,
     heritage::{Frame, Line, PROTOCOL, VARIABLE, left::Left},
 };
 
@@ -29,7 +30,7 @@ impl Heir {
             return Ok(None);
         }
         // Whoever inherited the variable from an heir is none.
-        let said = std::env::var(VARIABLE).ok().and_then(|pid| pid.parse::<i32>().ok());
+        let said = environment::variable(VARIABLE).and_then(|pid| pid.parse::<i32>().ok());
         let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
         if said.is_none() || said != parent {
             return Ok(None);

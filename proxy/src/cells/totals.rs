@@ -254,7 +254,7 @@ mod tests {
             assert_eq!(names.len(), block.counts().len());
             names.len()
         }
-        assert_eq!(names(&CoreCells::default()), 25);
+        assert_eq!(names(&CoreCells::default()), 39);
         assert_eq!(names(&VersionCells::default()), 20);
         assert_eq!(names(&RouteCells::default()), 17);
     }

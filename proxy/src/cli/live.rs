@@ -6,10 +6,13 @@ use gnomon_config::effective::effective;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::{BAD_CONFIG, Console, FAILED, Failure, arguments::CONFIG, environment, source};
-use crate::control::{
-    api::{Diff, Done, Named, Weights},
-    ctl,
+use super::{BAD_CONFIG, Console, FAILED, Failure, arguments::CONFIG, source};
+use crate::{
+    control::{
+        api::{Diff, Done, Named, Weights},
+        ctl,
+    },
+    environment,
 };
 
 /// The way to a running proxy.

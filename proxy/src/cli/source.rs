@@ -4,7 +4,8 @@ use std::{io::Read, path::Path};
 
 use gnomon_config::{Loaded, Options, Problems};
 
-use super::{FAILED, Failure, environment};
+use super::{FAILED, Failure};
+use crate::environment;
 
 /// Stands for stdin.
 pub(super) const STDIN: &str = "-";

@@ -237,7 +237,7 @@ impl Control {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.tick_rollouts(clock::wall().as_secs());
+            self.tick_rollouts(clock::steady().as_secs());
         }
     }
 
@@ -253,7 +253,7 @@ impl Control {
 
     /// Writes the last of it.
     pub(crate) async fn end_rollouts(&self) {
-        let now = clock::wall().as_secs();
+        let now = clock::steady().as_secs();
         let keeper = {
             let mut rollouts = self.rollouts();
             if rollouts.is_resting {

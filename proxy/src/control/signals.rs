@@ -1,6 +1,6 @@
 //! What the process is told by signals.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,6 +26,9 @@ impl Control {
             let _ = control.reload().await;
         });
         self.on("SIGUSR2", SignalKind::user_defined2(), |control| async move {
+            // Who signals a whole control group, as `systemctl kill` does, would end a process that
+            // was started a moment ago and cannot handle signals yet.
+            tokio::time::sleep(SETTLE).await;
             // Told in the log, likewise.
             let _ = control.upgrade("SIGUSR2").await;
         });
@@ -60,3 +63,6 @@ impl Control {
         });
     }
 }
+
+/// How long one signal may take to reach every process of a control group.
+const SETTLE: Duration = Duration::from_millis(300);

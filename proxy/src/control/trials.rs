@@ -82,7 +82,7 @@ impl Trials {
         Self {
             cores,
             started: clock::now(),
-            begun: clock::wall(),
+            begun: clock::steady(),
             last_number: 0,
             known: BTreeMap::new(),
             sightings: Vec::new(),

@@ -80,7 +80,8 @@ impl Succession {
         let blocks: Vec<CoreCells> = (0..cores).map(|_| CoreCells::default()).collect();
         let (number, own) = before
             .as_ref()
-            .map_or((0, Totals::default()), |before| (before.succession, before.own.clone()));
+            .map(|before| (before.succession, before.own.clone()))
+            .unwrap_or_default();
         // A guest leaves the supervisor to the process.
         let supervisor =
             if launcher.is_some() { Supervisor::of_process() } else { Supervisor::default() };
@@ -212,7 +213,7 @@ impl Control {
         match outcome {
             Ok(line) => {
                 let pid = child.id();
-                self.leave_to(pid, line);
+                self.leave_to(pid, line).await;
                 Ok(pid)
             }
             Err(mut refused) => {
@@ -301,8 +302,8 @@ impl Control {
         self.succession.is_handing_over.store(false, Relaxed);
     }
 
-    /// The other process serves: this one takes nobody any more.
-    fn leave_to(self: &Arc<Self>, pid: u32, line: Line) {
+    /// The other process serves: this one takes nobody any more, on no core, once this returns.
+    async fn leave_to(self: &Arc<Self>, pid: u32, line: Line) {
         // Set once, as only one upgrade is under way.
         let _ = self.succession.heir.set(pid);
         *lock(&self.succession.line) = Some(line);
@@ -310,13 +311,14 @@ impl Control {
             task.abort();
         }
         lock(&self.succession.doors).clear();
-        {
+        let generation = {
             let mut state = self.state();
             state.phase = Phase::Leaving;
             // The other process has the same sockets open: nobody in their queues is lost.
             state.listeners.clear();
-            state.publish(&self.shared.publisher);
-        }
+            state.publish(&self.shared.publisher)
+        };
+        self.acknowledged(generation).await;
         tokio::spawn(self.clone().tell_for_ever());
         let control = self.clone();
         tokio::spawn(async move {
@@ -329,18 +331,16 @@ impl Control {
 
 /// Waits for the other process to ask.
 fn greet(mut line: Line, end: Moment) -> Result<Line, Refused> {
-    match hear(&mut line, end)? {
-        Frame::Hello { protocol: PROTOCOL, version, pid } => {
-            tracing::info!(version, pid, "upgrade: the other process asks");
-            Ok(line)
-        }
-        Frame::Hello { protocol, version, .. } => {
-            let error =
-                format!("gnomon {version} takes over by protocol {protocol}, not {PROTOCOL}");
-            Err(failed(&error))
-        }
-        other => Err(failed(&other.unexpected().to_string())),
+    let asked = hear(&mut line, end)?;
+    let Frame::Hello { protocol, version, pid } = asked else {
+        return Err(failed(&asked.unexpected().to_string()));
+    };
+    if protocol != PROTOCOL {
+        let error = format!("gnomon {version} takes over by protocol {protocol}, not {PROTOCOL}");
+        return Err(failed(&error));
     }
+    tracing::info!(version, pid, "upgrade: the other process asks");
+    Ok(line)
 }
 
 /// Gives everything, waits until the other process serves, and then gives the pen.
@@ -353,9 +353,9 @@ fn give(
     let broken = |error: std::io::Error| failed(&format!("the line is broken: {error}"));
     line.send_sockets(sockets, until(end)).map_err(broken)?;
     line.send(&Frame::Left(Box::new(left)), until(end)).map_err(broken)?;
-    match hear(&mut line, end)? {
-        Frame::Serving => {}
-        other => return Err(failed(&other.unexpected().to_string())),
+    let answer = hear(&mut line, end)?;
+    if !matches!(answer, Frame::Serving) {
+        return Err(failed(&answer.unexpected().to_string()));
     }
     line.send(&Frame::Pen, until(end)).map_err(broken)?;
     Ok(line)

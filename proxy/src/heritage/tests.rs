@@ -27,13 +27,12 @@ fn frames_and_sockets_arrive_in_order() {
     });
     let mut places = Vec::new();
     loop {
-        match new.receive(SOON).unwrap().unwrap() {
-            Frame::Sockets(tags) => {
-                places.extend(new.sockets(tags).unwrap().into_iter().map(|(tag, _)| tag));
-            }
-            Frame::Left(left) => break assert_eq!(*left, Left::default()),
-            other => panic!("{other:?}"),
+        let frame = new.receive(SOON).unwrap().unwrap();
+        if let Frame::Left(left) = frame {
+            break assert_eq!(*left, Left::default());
         }
+        let Frame::Sockets(tags) = frame else { panic!("{frame:?}") };
+        places.extend(new.sockets(tags).unwrap().into_iter().map(|(tag, _)| tag));
     }
     assert_eq!(places, (0..150).map(listener).collect::<Vec<_>>());
     assert!(matches!(new.receive(SOON).unwrap(), Some(Frame::Farewell { cut: 3 })));

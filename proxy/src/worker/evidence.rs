@@ -44,6 +44,10 @@ impl Worker {
             let table = &view.snapshot.table;
             return table.fallback(&plan, &view.snapshot.availability).unwrap_or(plan);
         }
+        let availability = &view.snapshot.availability;
+        if !trial.is_fair(second, |version| availability.has(plan.upstream, version)) {
+            core.void(second, trial.epoch);
+        }
         entry.evidence.ticket = Some(core.assign(second, trial.epoch, arm));
         plan
     }

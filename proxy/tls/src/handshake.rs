@@ -105,6 +105,7 @@ impl Refusal {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there will be is their fault")]
 fn class_of(error: &Error) -> Class {
     match error {
         Error::InvalidMessage(

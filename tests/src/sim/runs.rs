@@ -12,6 +12,14 @@ use std::{
 /// # Panics
 /// If a run does, or there is no room for a thread.
 pub fn repeat<T: Send>(name: &str, count: u64, one: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    each(count, |number| one(seed(name, number)))
+}
+
+/// Runs `one` with each number below `count`, on all cores. The results are in order.
+///
+/// # Panics
+/// If a run does, or there is no room for a thread.
+pub fn each<T: Send>(count: u64, one: impl Fn(u64) -> T + Sync) -> Vec<T> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicU64::new(0);
     let work = || {
@@ -21,7 +29,7 @@ pub fn repeat<T: Send>(name: &str, count: u64, one: impl Fn(u64) -> T + Sync) ->
             if number >= count {
                 return done;
             }
-            done.push((number, one(seed(name, number))));
+            done.push((number, one(number)));
         }
     };
     let mut all = thread::scope(|scope| {

@@ -46,4 +46,7 @@ pub struct Facts {
     pub stop_line: Option<String>,
     /// What the canary really gets.
     pub in_force: Share,
+    /// What the wall clock shows, in seconds since 1970: change windows go by it, and nothing else
+    /// does, since it may be set at any time.
+    pub wall: u64,
 }

@@ -83,7 +83,7 @@ impl Controller {
         if matches!(next, Some(Step { to: Stage::Shadow(_), .. })) {
             return Next::Go(why);
         }
-        if let Some((block, why)) = obstacle(plan, now, self.state.weight(), wanted, facts) {
+        if let Some((block, why)) = obstacle(plan, self.state.weight(), wanted, facts) {
             return Next::Hold(block, why);
         }
         self.answers(plan, now).unwrap_or(Next::Go(why))
@@ -222,7 +222,6 @@ fn uncompared(plan: &Rollout, facts: &Facts) -> Option<String> {
 /// What keeps the weight from rising from `present` to `wanted`.
 fn obstacle(
     plan: &Rollout,
-    now: u64,
     present: Share,
     wanted: Share,
     facts: &Facts,
@@ -236,7 +235,7 @@ fn obstacle(
     if let Some(why) = &facts.stop_line {
         return Some((Block::StopLine, format!("the line is stopped: {why}")));
     }
-    if !is_open(&plan.windows, now) {
+    if !is_open(&plan.windows, facts.wall) {
         return Some((Block::Window, "no change window is open now (UTC)".to_owned()));
     }
     overload(plan, present, wanted, facts).map(|why| (Block::Capacity, why))

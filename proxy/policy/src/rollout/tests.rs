@@ -72,6 +72,7 @@ fn proven() -> Facts {
         requests: Arms { canary: 1000, stable: 1000 },
         stop_line: None,
         in_force: Share::NONE,
+        wall: 0,
     }
 }
 

@@ -60,6 +60,7 @@ impl Entry {
             requests,
             stop_line: seen.line.map(|line| format!("{} ({})", line.reason, line.by)),
             in_force: state.share(plan.upstream, plan.to),
+            wall: clock::wall().as_secs(),
         }
     }
 }

@@ -151,7 +151,7 @@ impl Control {
                 Ok(status) => Err(format!("on.confirm says no: status {status}")),
                 Err(why) => Err(format!("on.confirm does not answer: {why}")),
             };
-            let now = crate::clock::wall().as_secs();
+            let now = crate::clock::steady().as_secs();
             if let Some(entry) = control.rollouts().entries.get_mut(&name) {
                 entry.controller.confirmed(epoch, now, result);
             }

@@ -98,7 +98,7 @@ impl Keeper {
             // Somebody took the file away; what is written into it would go nowhere.
             *store = None;
         }
-        let now = clock::wall().as_secs();
+        let now = clock::steady().as_secs();
         let written = match &mut *store {
             Some(store) => store.write(&batch, now),
             None => self.open().and_then(|new| store.insert(new).write(&batch, now)),

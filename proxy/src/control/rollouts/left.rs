@@ -71,7 +71,7 @@ impl Entry {
 impl Control {
     /// Has everything written, and neither decides nor writes anything more.
     pub(crate) async fn rest_rollouts(&self) -> Result<RolloutsLeft, Refused> {
-        let now = clock::wall().as_secs();
+        let now = clock::steady().as_secs();
         let keeper = {
             let mut rollouts = self.rollouts();
             let Rollouts { entries, keeper, is_resting, .. } = &mut *rollouts;

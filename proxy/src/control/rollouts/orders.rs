@@ -26,7 +26,7 @@ impl Control {
         asked: &OrderAsked,
         peer: &str,
     ) -> Result<Done, Refused> {
-        let now = clock::wall().as_secs();
+        let now = clock::steady().as_secs();
         let order = Order { verb, by: signed(&asked.by, peer), reason: asked.reason.clone() };
         let (lines, keeper, number) = {
             let mut rollouts = self.rollouts();
@@ -72,7 +72,7 @@ impl Control {
                 return Ok(Done { ok: true, ..Done::default() });
             }
             let by = signed(&asked.by, peer);
-            let since = clock::wall().as_secs();
+            let since = clock::steady().as_secs();
             let line = asked.on.then(|| Line { reason: asked.reason.clone(), by, since });
             rollouts.line.clone_from(&line);
             let number = rollouts.keeper.keep(|batch| batch.line = Some(line));
@@ -178,5 +178,6 @@ pub(super) fn unseen() -> Facts {
         requests: Arms::default(),
         stop_line: None,
         in_force: gnomon_config::model::Share::NONE,
+        wall: clock::wall().as_secs(),
     }
 }

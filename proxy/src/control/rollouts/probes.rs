@@ -30,7 +30,7 @@ impl Control {
                 Some(target) => run(&plan.tests, &target).await,
                 None => Err("the canary has no healthy endpoint to test".to_owned()),
             };
-            let now = crate::clock::wall().as_secs();
+            let now = crate::clock::steady().as_secs();
             if let Some(entry) = control.rollouts().entries.get_mut(&name) {
                 entry.controller.tested(epoch, now, result);
             }

@@ -25,7 +25,7 @@ use crate::control::{
 impl Control {
     /// How long a rollout will take at the present traffic.
     pub(crate) fn rollout_plan(&self, name: &str) -> Result<Forecast, Refused> {
-        let now = crate::clock::wall().as_secs();
+        let now = crate::clock::steady().as_secs();
         let mut rollouts = self.rollouts();
         let entry = rollouts.entry(name)?;
         let (rate, errors, steps) = entry.evidence.forecast(&entry.plan, now);

@@ -195,7 +195,7 @@ impl Control {
             let rollouts = self.rollouts();
             rollouts.wants_file(new).then(|| rollouts.keeper.path().to_owned())?
         };
-        let now = crate::clock::wall().as_secs();
+        let now = crate::clock::steady().as_secs();
         let read = tokio::task::spawn_blocking(move || super::store::load(&path, now));
         match read.await {
             Ok(saved) => Some(saved),

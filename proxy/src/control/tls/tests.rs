@@ -57,7 +57,7 @@ fn versions_with_other_terms_have_other_pools() {
     let mut seen = vec![*v1];
     let named =
         BOTH.replace("tls.ca = \"root.pem\"", "tls = { ca = \"root.pem\", name = \"shop\" }");
-    folder.write("other.pem", &folder.read("a.pem"));
+    folder.write("other.pem", folder.read("a.pem"));
     for versions in [
         named.clone(),
         named.replace("root.pem", "other.pem"),

@@ -77,6 +77,7 @@ struct Shaken {
     client: Option<Vec<u8>>,
 }
 
+#[expect(clippy::unwrap_in_result, reason = "what fails otherwise is a fault of the test")]
 fn shake(server: &ServerTls, client: &Arc<ClientConfig>, name: &str) -> Result<Shaken, String> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(client.clone(), name).unwrap();
