@@ -160,7 +160,8 @@ impl Stage<'_> {
         self.rounds(all, |stage, started, round| {
             let mut plan = stage.plan(started.entrant);
             plan.rate = rate;
-            let books = mirror::Books::of(started)?;
+            let copies = stage.scenario.shadow.is_some();
+            let books = if copies { mirror::Books::of(started)? } else { None };
             let mut row = stage.measure(started, plan, round)?;
             if let Some(rate) = rate {
                 row.set(Figure::Asked, rate);

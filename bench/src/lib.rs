@@ -21,5 +21,6 @@ pub mod restarts;
 pub mod rig;
 pub mod run_dir;
 pub mod scenario;
+pub mod secure;
 pub mod strain;
 pub mod template;

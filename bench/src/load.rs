@@ -10,14 +10,17 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use hdrhistogram::Histogram;
+use rustls::ClientConfig;
 
 use crate::{
     message::{self, Body, Kind},
     poll::{Interest, Poller, Token},
+    secure::Wire,
 };
 
 mod seen;
@@ -37,6 +40,8 @@ pub struct Plan {
     pub rate: Option<f64>,
     /// Whether each request has a connection of its own.
     pub churn: bool,
+    /// How TLS is spoken, if it is.
+    pub tls: Option<Arc<ClientConfig>>,
     /// Whole requests, taken in turn.
     pub requests: Vec<Rc<[u8]>>,
 }
@@ -76,7 +81,7 @@ impl Load {
         }
         let mut connections = Vec::new();
         for slot in 0..plan.connections.min(CONNECTIONS_MAX) {
-            connections.push(Connection::new(dial(plan.address, slot, poller)?));
+            connections.push(Connection::new(dial(&plan, slot, poller)?));
         }
         let gap = plan.rate.map(|rate| Duration::from_secs_f64(1.0 / rate.clamp(0.01, 1e7)));
         let due = Due { gap, next: Instant::now(), late: VecDeque::new(), idle: Vec::new() };
@@ -173,12 +178,18 @@ impl Load {
     /// Lets the connection in `slot` get on, reading through `buffer`.
     pub fn turn(&mut self, slot: u32, poller: &Poller, buffer: &mut [u8]) {
         let connection = &mut self.connections[slot as usize];
-        if !connection.unsent.is_empty() {
+        if !connection.unsent.is_empty() && !connection.stream.is_shaking() {
             let flushed = connection.flush();
             self.settle(slot, flushed, poller);
             return;
         }
-        match connection.read(buffer, &mut self.seen) {
+        let read = connection.read(buffer, &mut self.seen);
+        match read {
+            // Hands are shaken: what was to be said can be said.
+            Ok(false) if !connection.unsent.is_empty() => {
+                let flushed = connection.flush();
+                self.settle(slot, flushed, poller);
+            }
             Ok(false) => {}
             Ok(true) if self.plan.churn || connection.last => self.redial(slot, poller, false),
             Ok(true) => self.answered(slot, poller),
@@ -223,11 +234,11 @@ impl Load {
             self.redial(slot, poller, idle);
             return;
         }
-        let writing = !connection.unsent.is_empty();
+        let writing = !connection.unsent.is_empty() && !connection.stream.is_shaking();
         if writing != connection.watched_for_room {
             connection.watched_for_room = writing;
             let interest = if writing { Interest::Write } else { Interest::Read };
-            if poller.modify(&connection.stream, Token::Load(slot), interest).is_err() {
+            if poller.modify(connection.stream.socket(), Token::Load(slot), interest).is_err() {
                 self.seen.errors += 1;
             }
         }
@@ -242,7 +253,7 @@ impl Load {
         if self.is_hopeless() {
             return;
         }
-        match dial(self.plan.address, slot, poller) {
+        match dial(&self.plan, slot, poller) {
             Ok(stream) => {
                 self.seen.connects += 1;
                 self.connections[slot as usize] = Connection::new(stream);
@@ -256,17 +267,17 @@ impl Load {
     }
 }
 
-fn dial(address: SocketAddr, slot: u32, poller: &Poller) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+fn dial(plan: &Plan, slot: u32, poller: &Poller) -> io::Result<Wire> {
+    let stream = TcpStream::connect_timeout(&plan.address, CONNECT_TIMEOUT)?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
     poller.add(&stream, Token::Load(slot), Interest::Read)?;
-    Ok(stream)
+    Wire::new(stream, plan.tls.as_ref())
 }
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    stream: Wire,
     /// When the requests under way were meant to go out, oldest first.
     asked: VecDeque<Instant>,
     unsent: Vec<u8>,
@@ -279,7 +290,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: Wire) -> Self {
         Self {
             stream,
             asked: VecDeque::new(),

@@ -10,6 +10,7 @@ use std::{
 use crate::{
     process::{self, Running},
     scenario::{How, Scenario},
+    secure,
     template::{self, Values},
 };
 
@@ -145,7 +146,10 @@ impl Peer {
         }
         // The floor is one of requests: of memory and of reloads there is none.
         let loaded = matches!(scenario.how, How::Saturated | How::HalfRate);
-        loaded && scenario.shadow.is_none() && (self.name == RELAY || scenario.configs.is_none())
+        loaded
+            && scenario.tls.is_none()
+            && scenario.shadow.is_none()
+            && (self.name == RELAY || scenario.configs.is_none())
     }
 
     /// Writes its configuration.
@@ -163,6 +167,9 @@ impl Peer {
         let template = self
             .template(templates, scenario)
             .ok_or_else(|| format!("{} has no configuration for {}", self.name, scenario.name))?;
+        if scenario.tls.is_some() {
+            secure::write(dir)?;
+        }
         let values = Values { dir, listen, upstream, shadow, core, size, generation };
         // HAProxy keeps long lists in files of their own.
         let map = template.with_extension("map");

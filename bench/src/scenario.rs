@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, rc::Rc};
 
-use crate::load::Plan;
+use crate::{
+    load::Plan,
+    secure::{self, Hello},
+};
 
 /// One workload, the same for every proxy.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +34,8 @@ pub struct Scenario {
     cookies: u32,
     by_route: bool,
     churn: bool,
+    /// How TLS is spoken with the proxy, if it is.
+    pub tls: Option<Hello>,
 }
 
 /// How a workload is measured.
@@ -73,7 +78,11 @@ const PLAIN: Scenario = Scenario {
     cookies: 0,
     by_route: false,
     churn: false,
+    tls: None,
 };
+
+/// TLS 1.3 with one certificate for all, whose key is ECDSA P-256.
+const TLS: Scenario = Scenario { configs: Some("tls"), tls: Some(Hello::Again), ..PLAIN };
 
 /// The configurations repeat once what copies want, or not at all.
 const MIRROR: Scenario =
@@ -82,7 +91,7 @@ const MIRROR: Scenario =
 const SCALING: Scenario = Scenario { sizes: &[2, 1000], ours: true, ..PLAIN };
 
 /// Every workload there is.
-pub const ALL: [Scenario; 23] = [
+pub const ALL: [Scenario; 27] = [
     Scenario { name: "get-150", what: "GET 150 B, 64 connections", ..PLAIN },
     Scenario {
         name: "get-1k",
@@ -117,6 +126,31 @@ pub const ALL: [Scenario; 23] = [
         what: "GET 150 B, a connection for each request, 64 at a time",
         churn: true,
         ..PLAIN
+    },
+    Scenario {
+        name: "tls-get-1k",
+        what: "GET 1 KiB over TLS 1.3, 64 connections",
+        path: "/b/1024",
+        ..TLS
+    },
+    Scenario {
+        name: "tls-get-100k",
+        what: "GET 100 KiB over TLS 1.3, 64 connections",
+        path: "/b/102400",
+        ..TLS
+    },
+    Scenario {
+        name: "tls-churn",
+        what: "GET 150 B, a TLS 1.3 connection for each request, shaken in full, 64 at a time",
+        churn: true,
+        tls: Some(Hello::Stranger),
+        ..TLS
+    },
+    Scenario {
+        name: "tls-resumed",
+        what: "GET 150 B, a TLS 1.3 connection for each request, resumed, 64 at a time",
+        churn: true,
+        ..TLS
     },
     Scenario {
         name: "sticky",
@@ -248,7 +282,9 @@ impl Scenario {
         let variants = if self.by_route { size } else { self.cookies };
         let requests = (0..variants.clamp(1, VARIANTS_MAX)).map(|at| self.request(at, variants));
         let Self { connections, depth, churn, .. } = *self;
-        Plan { address, connections, depth, rate: None, churn, requests: requests.collect() }
+        // Without a certificate there is no load either: the first request fails.
+        let tls = self.tls.and_then(|hello| secure::client(hello).ok());
+        Plan { address, connections, depth, rate: None, churn, tls, requests: requests.collect() }
     }
 
     fn request(&self, at: u32, variants: u32) -> Rc<[u8]> {

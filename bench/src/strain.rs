@@ -132,7 +132,7 @@ impl<'a> Stage<'a> {
     fn plan(&self, connections: u32, rate: Option<f64>, churn: bool) -> Plan {
         let request = b"GET /b/1024 HTTP/1.1\r\nhost: bench\r\n\r\n";
         let requests = vec![Rc::from(&request[..])];
-        Plan { address: self.listen, connections, depth: 1, rate, churn, requests }
+        Plan { address: self.listen, connections, depth: 1, rate, churn, requests, tls: None }
     }
 
     /// Clients that behave, at the rate of the terms.

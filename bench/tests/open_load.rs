@@ -45,6 +45,7 @@ fn answer(mut stream: TcpStream, began: Instant, stall: &std::ops::Range<Duratio
 fn load(rate: Option<f64>) -> Seen {
     let stall = Duration::from_millis(700)..Duration::from_millis(1200);
     let plan = Plan {
+        tls: None,
         address: stalling(8, stall),
         connections: 8,
         depth: 1,

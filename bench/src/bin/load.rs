@@ -78,6 +78,7 @@ fn load(arguments: &Arguments) -> Result<(), String> {
     }
     let requests = requests(arguments);
     let plan = Plan {
+        tls: None,
         address,
         connections: arguments.connections,
         depth: arguments.depth,
