@@ -265,8 +265,7 @@ fn send(request: Request<'_>, client: &mut Feed<'_>, line: &mut Line<'_>, note: 
     let mut out = Vec::new();
     write_request(&mut out, request, &rewrite);
     let writer = BodyWriter::new(framing);
-    loop {
-        let Ok(piece) = body.read(&mut client.window) else { break };
+    while let Ok(piece) = body.read(&mut client.window) {
         let content = &client.window[piece.data.clone()];
         note.content.extend_from_slice(content);
         if framing != Framing::Empty {
@@ -390,6 +389,7 @@ struct Message {
 impl Message {
     /// The first message and what follows it; `None` if it is not whole. A reply is one to a
     /// request with this method.
+    #[expect(clippy::unwrap_in_result, reason = "what we write is whole or a finding")]
     fn read<'b>(bytes: &'b [u8], reply_to: Option<&[u8]>) -> Option<(Self, &'b [u8])> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let (head, rest) = (&bytes[..end], &bytes[end + 4..]);
