@@ -137,7 +137,7 @@ fn session(terms: &Terms, choice: u8, seed: &[u8], program: &[u8]) {
     }
     let (read, is_over) = read(reader, &wire.bytes, seed, choice & 16 != 0);
     assert!(wire.content.starts_with(&read), "what nobody wrote");
-    match wire.changed {
+    match wire.changed() {
         None => assert_eq!((read.len(), is_over), (wire.content.len(), wire.is_closed)),
         Some(most) => assert!(!terms.is_newest || read.len() <= most, "a changed record was read"),
     }
@@ -147,12 +147,12 @@ fn session(terms: &Terms, choice: u8, seed: &[u8], program: &[u8]) {
 #[derive(Default)]
 struct Wire {
     bytes: Vec<u8>,
+    /// The same as it was sent.
+    sent: Vec<u8>,
     /// What was written.
     content: Vec<u8>,
     /// Where each write ends, on the wire and in the content.
     writes: Vec<(usize, usize)>,
-    /// If anything was changed, the most that may still be read.
-    changed: Option<usize>,
     is_closed: bool,
 }
 
@@ -162,42 +162,45 @@ impl Wire {
         match what % 8 {
             0 | 1 if !self.is_closed => {
                 let content = text(how * how / 2 + 1);
-                self.bytes.append(&mut sealed(writer, &content));
+                self.send(&sealed(writer, &content));
                 self.content.extend_from_slice(&content);
-                self.writes.push((self.bytes.len(), self.content.len()));
+                self.writes.push((self.sent.len(), self.content.len()));
             }
             2 if !self.is_closed && terms.is_newest => writer.wear_out(),
             3 if !self.is_closed => {
                 writer.close();
-                self.bytes.append(&mut writer.take_pending());
+                self.send(&writer.take_pending());
                 self.is_closed = true;
             }
             4 if place < self.bytes.len() => {
                 self.bytes[place] ^= 1 << (what >> 3 & 7);
-                self.change(place);
             }
             5 if place < self.bytes.len() => {
                 self.bytes.remove(place);
-                self.change(place);
             }
             6 => {
                 let again = self.bytes.get(place..).unwrap_or_default().to_vec();
-                self.change(self.bytes.len());
                 self.bytes.extend_from_slice(&again);
             }
-            7 => {
-                self.bytes.insert(place, what);
-                self.change(place);
-            }
+            7 => self.bytes.insert(place, what),
             _ => {}
         }
     }
 
-    /// Something is not as it was from `place` on: of what was written over it, the end cannot come.
-    fn change(&mut self, place: usize) {
+    fn send(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.sent.extend_from_slice(bytes);
+    }
+
+    /// If it is not as it was sent, the most that may still be read: of what was written over the
+    /// first byte that is another, the end cannot come. One change may undo another.
+    fn changed(&self) -> Option<usize> {
+        if self.bytes == self.sent {
+            return None;
+        }
+        let place = self.bytes.iter().zip(&self.sent).take_while(|(now, then)| now == then).count();
         let over = self.writes.iter().find(|(wire, _)| place < *wire);
-        let most = over.map_or(self.content.len(), |(_, content)| content - 1);
-        self.changed = Some(self.changed.map_or(most, |before| before.min(most)));
+        Some(over.map_or(self.content.len(), |(_, content)| content - 1))
     }
 }
 
