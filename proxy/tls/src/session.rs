@@ -19,8 +19,15 @@ use crate::{
 /// Records in a row that carry no data: more are an attempt to keep us busy.
 const EMPTY_MAX: u8 = 32;
 
-/// The longest message after a handshake: a ticket with the longest extensions fits.
-const MESSAGE_MAX: usize = 1 << 17;
+/// The longest message of a kind, for which room is made before it is known to be one. Only a
+/// server, which we have chosen, may say something long: a ticket with the longest extensions fits.
+const fn longest(message: u8) -> usize {
+    match message {
+        NEW_SESSION_TICKET => 1 << 17,
+        KEY_UPDATE => 1,
+        _ => 0,
+    }
+}
 
 const HELLO_REQUEST: u8 = 0;
 const CLIENT_HELLO: u8 = 1;
@@ -304,7 +311,7 @@ impl Session {
             self.may_say(kind)?;
             let &[high, middle, low, ref rest @ ..] = rest else { break };
             let length = u32::from_be_bytes([0, high, middle, low]) as usize;
-            if length > MESSAGE_MAX {
+            if length > longest(kind) {
                 return Err(Fault::Decode);
             }
             let Some((body, behind)) = rest.split_at_checked(length) else { break };
@@ -416,6 +423,11 @@ impl Session {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn wear_out(&self) {
         self.writing.borrow_mut().key.wear();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn push(&self, kind: u8, content: &[u8]) {
+        self.writing.borrow_mut().push(kind, content);
     }
 }
 

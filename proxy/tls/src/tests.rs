@@ -20,7 +20,7 @@ use crate::{
     Class, Stream, Version,
     handshake::{Handshake, Server, Step, prepare_client, prepare_server},
     outbox::Outbox,
-    record::RECORD,
+    record::{HANDSHAKE, RECORD},
     session::Session,
 };
 
@@ -233,6 +233,17 @@ fn idle_talk_ends_the_session() {
         server.settle(records);
     }
     assert!(server.has_last_words());
+}
+
+#[test]
+fn no_room_is_made_for_a_key_update_that_is_none() {
+    for (length, is_over) in [([0, 0, 1], false), ([0, 0, 2], true), ([1, 0, 0], true)] {
+        let (server, client) = terms(&TLS13).pair();
+        server.settle(words(&client));
+        client.push(HANDSHAKE, &[&[24], &length[..]].concat());
+        server.settle(words(&client));
+        assert_eq!(server.has_last_words(), is_over, "{length:?}");
+    }
 }
 
 #[test]
