@@ -159,6 +159,8 @@ pub fn slow_loris(terms: &Terms) -> Result<Report, String> {
     let during = stage.held().ok_or("the admin API does not answer")?;
     crowd.end();
     stage.until("the crowd is gone", |held| held.is_some_and(|held| held.connections == 0))?;
+    let most = before.rss + KEPT_KIB;
+    stage.until("its memory is given back", |held| held.is_some_and(|held| held.rss <= most))?;
     let after = stage.held().ok_or("the admin API does not answer")?;
     let mut report = Report { lines: Vec::new(), violations: Vec::new() };
     for (name, seen) in [("alone", &alone), ("beside the crowd", &beside)] {
@@ -278,3 +280,5 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// As in the soak: pools and arenas find their size.
 const RSS_SLACK_KIB: u64 = 8 << 10;
 const FDS_SLACK: u64 = 64;
+/// What a core keeps for the next burst (spare buffers of both kinds, 18 MiB at most), and arenas.
+const KEPT_KIB: u64 = 32 << 10;
