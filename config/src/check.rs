@@ -3,6 +3,7 @@
 //! One file per area. Whatever is wrong is told, and a stand-in takes its place, so that the rest
 //! can be checked; a [`Config`] with stand-ins never leaves this crate.
 
+mod flag;
 mod kpi;
 mod listener;
 mod overlap;
@@ -47,6 +48,7 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
     let kpis = kpi::all(&mut reader, &scope, &upstreams);
     let known = rollout::Known { upstreams: &upstreams, shadows: &shadows, kpis: &kpis };
     let rollouts = rollout::all(&mut reader, &scope, &known);
+    let flags = flag::all(&mut reader, &scope);
     unused(&mut reader, &upstreams.declared, &routes, &shadows);
 
     Config {
@@ -55,6 +57,7 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
         routes: routes.into_iter().map(|declared| declared.route).collect(),
         shadows,
         rollouts,
+        flags,
         kpis: kpis.into_iter().map(|declared| declared.kpi).collect(),
         metrics,
         log: service::log(&mut reader, &scope),

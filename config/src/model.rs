@@ -4,6 +4,7 @@
 //! Built by `check` alone. Indices ([`UpstreamIx`], [`VersionIx`]) are valid in the [`Config`]
 //! that holds them.
 
+pub mod flag;
 mod rollout;
 mod service;
 mod shadow;
@@ -13,6 +14,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
+pub use flag::Flags;
 pub use rollout::{
     Direction, Fuse, Gate, Kpi, KpiSource, Limit, Metrics, On, OnFail, OnInconclusive, Probe,
     Rollout, Stage, Start, Step, Timing, Window, Worse,
@@ -73,6 +75,8 @@ pub struct Config {
     pub rollouts: Vec<Rollout>,
     /// Business outcomes, in order of declaration; at most [`KPIS_MAX`].
     pub kpis: Vec<Kpi>,
+    /// Who gets which feature.
+    pub flags: Flags,
     /// The exposition for Prometheus.
     pub metrics: Metrics,
     /// Global deadlines; a route may narrow them.
@@ -205,6 +209,9 @@ pub struct Sticky {
     pub max_age: Duration,
     /// Secret of the keyed hash, the same on every host of a fleet; empty unless set.
     pub secret: Secret,
+    /// What positions depend on: splits, shadows and flags with the same one move together. The
+    /// upstream's name unless set.
+    pub salt: Arc<str>,
 }
 
 /// How a user is kept on one version.
@@ -363,6 +370,8 @@ pub struct Match {
     pub cookies: Vec<(Arc<str>, Condition)>,
     /// The client's address is in any of these; none means any client.
     pub clients: Vec<IpNet>,
+    /// Conditions on flags.
+    pub flags: Vec<flag::FlagCondition>,
 }
 
 /// A pattern for the request's host; always lower case, without a port.

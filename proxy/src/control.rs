@@ -10,6 +10,7 @@ mod dial;
 mod doors;
 mod enduring;
 mod findings;
+pub(crate) mod flags;
 mod format;
 mod golden;
 mod health;

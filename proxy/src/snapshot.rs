@@ -18,6 +18,7 @@ use gnomon_config::{
     Config,
     model::{Limits, Listener, Pool},
 };
+use gnomon_flags::FlagSet;
 use gnomon_policy::{
     limit::Rates,
     table::{Availability, Table},
@@ -61,6 +62,8 @@ pub struct Snapshot {
     pub(crate) patience: Arc<patience::OfRoutes>,
     /// How often its clients may ask; absent without rates.
     pub rates: Option<Arc<Rates>>,
+    /// Who gets which feature.
+    pub flags: Arc<FlagSet>,
     /// Which versions have an endpoint that may be used.
     pub availability: Availability,
     /// Bound listeners.

@@ -2,7 +2,7 @@
 
 use gnomon_config::model::{Share, UpstreamIx, VersionIx};
 use gnomon_policy::{
-    Availability, Decision, Luck, MintedId, Table,
+    Availability, Decision, Luck, MintedId, Subject, Table,
     rollout::{Event, Outcome, Phase, State, is_open},
 };
 
@@ -85,7 +85,7 @@ impl Checks {
         let mut on_canary = 0_u32;
         for (parsed, was) in &mut self.users {
             let luck = &mut Luck::seeded(0);
-            let decision = table.decide(parsed.request(), CLIENT, &available, luck);
+            let decision = table.decide(&Subject::new(parsed.request(), CLIENT), &available, luck);
             let Decision::Forward(plan) = decision else {
                 log.wrong(now, &format!("a user goes nowhere: {decision:?}"));
                 return;

@@ -9,7 +9,7 @@ use std::{
 use e2e::sim::draw::Draws;
 use gnomon::trial::{Arm, Outcome, Ticket, Trial, fuse::Admission};
 use gnomon_policy::{
-    Assignment, Decision, Luck, Plan, Table,
+    Assignment, Decision, Luck, Plan, Subject, Table,
     balance::{self, Pick, View as _},
     judge::cohort::Class,
     retry::{Budget, FailureStage, Idempotence, Sent, may_retry},
@@ -151,7 +151,8 @@ impl Traffic {
                 is_named.then(|| Parsed::new("GET", &format!("x-user: n{}\r\n", self.users)));
             let parsed = named.as_ref().unwrap_or_else(|| &self.plain[usize::from(is_post)]);
             let luck = &mut self.cores[core].luck;
-            let decision = terms.table.decide(parsed.request(), CLIENT, &availability, luck);
+            let decision =
+                terms.table.decide(&Subject::new(parsed.request(), CLIENT), &availability, luck);
             self.counts[0] += 1;
             match decision {
                 Decision::Forward(plan) => {

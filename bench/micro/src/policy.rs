@@ -14,7 +14,7 @@ use gnomon_config::{
     },
 };
 use gnomon_policy::{
-    Assignment, Availability, Decision, Luck, Plan, RouteIx, Table,
+    Assignment, Availability, Decision, Luck, Plan, RouteIx, Subject, Table,
     balance::{self, Pick},
     golden,
     limit::{Buckets, Rates, Taken},
@@ -80,7 +80,11 @@ impl Desk {
 
     fn decide(&mut self) -> Decision {
         let request = Request { head: &self.head, bytes: black_box(BROWSER_REQUEST) };
-        self.table.decide(request, black_box(CLIENT), &self.available, &mut self.luck)
+        self.table.decide(
+            &Subject::new(request, black_box(CLIENT)),
+            &self.available,
+            &mut self.luck,
+        )
     }
 
     /// The decision, which must be to forward.

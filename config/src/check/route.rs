@@ -101,6 +101,7 @@ pub(super) fn matches(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Match {
         query: conditions(reader, scope, "query", |name| Ok(shared(name))),
         cookies: conditions(reader, scope, "cookie", names::cookie_name),
         clients: distinct(reader.forms(scope, "client", names::network)),
+        flags: Vec::new(),
     }
 }
 

@@ -63,6 +63,7 @@ fn shadow(
         to: ends.map_or((UpstreamIx(0), VersionIx(0)), |(_, to)| to),
         sample: reader.share(scope, "sample"),
         by: reader.form(scope, "by", names::key).map(|key| key.value),
+        salt: None,
         matches,
         forced: reader.bool(scope, "forced"),
         noise: reader.value(scope, "noise", noise).unwrap_or(Noise::Off),

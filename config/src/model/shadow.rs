@@ -18,6 +18,8 @@ pub struct Shadow {
     pub sample: Share,
     /// What picks them: the same users always, or a coin.
     pub by: Option<Key>,
+    /// What their positions depend on, if they are to be those of a split or a flag.
+    pub salt: Option<Arc<str>>,
     /// What a request must look like. Methods are never empty.
     pub matches: Match,
     /// Whether requests that a route forces to `from` (`upstream@version`) are copied too.

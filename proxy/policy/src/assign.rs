@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use gnomon_config::model::{Balance, Key, Share, StickyMode, Upstream, VersionIx};
+use gnomon_flags::Hasher;
 use gnomon_wire::Request;
 
 use crate::{
     luck::Luck,
     plan::{Assignment, MintedId},
     split::{Cut, Layout, SplitState, position, ratio},
-    sticky::{self, Hasher},
+    sticky,
 };
 
 /// What assigning needs of one upstream besides its configuration.
@@ -51,8 +52,8 @@ impl Assigner {
     pub(crate) fn new(upstream: &Upstream, state: Option<&SplitState>) -> Self {
         Self {
             layout: Layout::of(upstream, state),
-            sticky: Hasher::sticky(upstream),
-            balance: Hasher::balance(upstream),
+            sticky: sticky::hasher_of(upstream),
+            balance: sticky::hasher_of_balance(upstream),
         }
     }
 

@@ -3,10 +3,9 @@
 //! Answers by looking at every route in turn, other than [`Table::decide`] does, so that the two
 //! can be held against each other.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use gnomon_config::model::{Action, Name, Route, Share, StickyMode, VersionIx};
-use gnomon_wire::Request;
 
 use crate::{
     assign::User,
@@ -14,6 +13,7 @@ use crate::{
     matcher::{Miss, Specificity, best_host, check},
     plan::RouteIx,
     split::{Cut, position},
+    subject::Subject,
     table::{Availability, Decision, Table},
 };
 
@@ -63,6 +63,8 @@ pub enum Outcome {
     Cookie(Arc<str>),
     /// It is for other clients.
     Client,
+    /// Its condition on this flag does not hold.
+    Flag(Name),
 }
 
 /// How an upstream's traffic is shared.
@@ -107,34 +109,33 @@ pub enum KeyFound {
 }
 
 impl Table {
-    /// Why `request` from `client` goes where it goes. Slow: looks at every route.
+    /// Why a request goes where it goes. Slow: looks at every route.
     #[must_use]
     pub fn explain(
         &self,
-        request: Request<'_>,
-        client: IpAddr,
+        subject: &Subject<'_>,
         available: &Availability,
         luck: &mut Luck,
     ) -> Explanation {
         let mut probes = 0;
-        let won = self.matcher.find(&self.config.routes, request, client, &mut probes);
-        let looked = self.look(request, client, won);
+        let won = self.matcher.find(&self.config.routes, subject, &mut probes);
+        let looked = self.look(subject, won);
         let found = looked.iter().any(|candidate| candidate.outcome != Outcome::Path);
         let is_near = |candidate: &Candidate| !found || candidate.outcome != Outcome::Path;
         let candidates: Vec<_> = looked.into_iter().filter(is_near).collect();
         let elsewhere = self.config.routes.len() - candidates.len();
-        let decision = self.decide(request, client, available, luck);
-        let upstream = won.and_then(|route| self.shares(route, request, client, available));
+        let decision = self.decide(subject, available, luck);
+        let upstream = won.and_then(|route| self.shares(route, subject, available));
         Explanation { candidates, elsewhere, probes, decision, upstream }
     }
 
     /// The routes for the request's host, the most specific first.
-    fn look(&self, request: Request<'_>, client: IpAddr, won: Option<RouteIx>) -> Vec<Candidate> {
+    fn look(&self, subject: &Subject<'_>, won: Option<RouteIx>) -> Vec<Candidate> {
         let mut looked = Vec::new();
         for (route, number) in self.config.routes.iter().zip(0..) {
             let ix = RouteIx(number);
-            let Some(host) = best_host(&route.matches, request.host()) else { continue };
-            let outcome = self.outcome(route, ix, request, client, won);
+            let Some(host) = best_host(&route.matches, subject.request.host()) else { continue };
+            let outcome = self.outcome(route, ix, subject, won);
             let candidate = Candidate { route: ix, name: route.name.clone(), outcome };
             looked.push((Specificity::of(route, ix, host), candidate));
         }
@@ -146,15 +147,14 @@ impl Table {
         &self,
         route: &Route,
         ix: RouteIx,
-        request: Request<'_>,
-        client: IpAddr,
+        subject: &Subject<'_>,
         won: Option<RouteIx>,
     ) -> Outcome {
         let matches = &route.matches;
-        if !self.matcher.path_holds(matches, ix, request.path()) {
+        if !self.matcher.path_holds(matches, ix, subject.request.path()) {
             return Outcome::Path;
         }
-        match check(matches, request, client) {
+        match check(matches, subject) {
             Ok(()) if won == Some(ix) => Outcome::Won,
             Ok(()) => Outcome::Outranked,
             Err(Miss::Method) => Outcome::Method,
@@ -162,14 +162,14 @@ impl Table {
             Err(Miss::Query(place)) => Outcome::Query(matches.query[place].0.clone()),
             Err(Miss::Cookie(place)) => Outcome::Cookie(matches.cookies[place].0.clone()),
             Err(Miss::Client) => Outcome::Client,
+            Err(Miss::Flag(place)) => Outcome::Flag(matches.flags[place].flag.clone()),
         }
     }
 
     fn shares(
         &self,
         route: RouteIx,
-        request: Request<'_>,
-        client: IpAddr,
+        &Subject { request, client, .. }: &Subject<'_>,
         available: &Availability,
     ) -> Option<Shares> {
         let Action::Forward(upstream_ix, forced) = self.route(route).action else { return None };
@@ -240,6 +240,7 @@ impl fmt::Display for Outcome {
             Self::Query(name) => write!(f, "its condition on query `{name}` does not hold"),
             Self::Cookie(name) => write!(f, "its condition on cookie `{name}` does not hold"),
             Self::Client => f.write_str("is for other clients"),
+            Self::Flag(name) => write!(f, "its condition on flag `{name}` does not hold"),
         }
     }
 }

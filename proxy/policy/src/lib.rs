@@ -42,6 +42,7 @@ pub mod shadow;
 pub mod split;
 pub mod sticky;
 pub mod strain;
+pub mod subject;
 pub mod table;
 
 pub use edits::BadEdit;
@@ -49,6 +50,7 @@ pub use luck::Luck;
 pub use plan::{Assignment, MintedId, Plan, RouteIx};
 pub use shadow::Targets;
 pub use split::SplitState;
+pub use subject::Subject;
 pub use table::{Availability, Decision, Table};
 
 #[cfg(test)]

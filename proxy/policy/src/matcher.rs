@@ -12,15 +12,15 @@
 //! specific place may hold the winner: then all places on the way are looked at, still no more of
 //! them than labels and segments.
 
-use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use gnomon_config::model::{self, Condition, HostPattern, Match, PathPattern, Route};
-use gnomon_wire::Request;
 use regex::bytes::Regex;
 
 use crate::{
     index::{Hash, Index, Texts},
     plan::RouteIx,
+    subject::Subject,
 };
 
 /// How specific a match is: the order of precedence, most important first.
@@ -28,7 +28,7 @@ use crate::{
 /// `priority` overrides everything. Then the host: exact, the longest `*.` suffix, any. Then the
 /// path: exact, regular expression (the longest text), the longest prefix; no path is a prefix of
 /// no length. Then whether methods are named, how many conditions on fields, query, cookies and
-/// client there are, and last the order of declaration. As the Gateway API has it, which leaves
+/// client there are, flags among them, and last the order of declaration. As the Gateway API has it, which leaves
 /// the place of regular expressions open; Envoy Gateway and nginx too prefer them to prefixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Specificity {
@@ -60,7 +60,7 @@ impl Specificity {
             host,
             path,
             method: !matches.methods.is_empty(),
-            conditions: lists + usize::from(!matches.clients.is_empty()),
+            conditions: lists + usize::from(!matches.clients.is_empty()) + matches.flags.len(),
             declared: Reverse(ix.0),
         }
     }
@@ -74,6 +74,7 @@ pub(crate) enum Miss {
     Query(usize),
     Cookie(usize),
     Client,
+    Flag(usize),
 }
 
 /// The routes, filed.
@@ -135,11 +136,10 @@ impl Matcher {
     pub(crate) fn find(
         &self,
         routes: &[Route],
-        request: Request<'_>,
-        client: IpAddr,
+        subject: &Subject<'_>,
         probes: &mut u32,
     ) -> Option<RouteIx> {
-        let path = request.path();
+        let path = subject.request.path();
         let (prefix, path_hash) = self.longest_prefix(path, probes);
         let exact = self.exact_paths.find(path_hash, path, probes);
         let mut best: Option<Entry> = None;
@@ -148,14 +148,14 @@ impl Matcher {
                 if best.is_some_and(|best| best.rank < entry.rank) {
                     break;
                 }
-                if entry.by_place || self.holds(routes, entry.route, request, client) {
+                if entry.by_place || self.holds(routes, entry.route, subject) {
                     best = Some(*entry);
                     break;
                 }
             }
             best.is_some() && !self.priorities_differ
         };
-        for host in chain(&self.host_parents, self.host_class(request.host(), probes)) {
+        for host in chain(&self.host_parents, self.host_class(subject.request.host(), probes)) {
             let exact = exact.and_then(|path| at(&self.at_exact, host, path, probes));
             if consider(exact) || consider(self.at_regex.get(host as usize)) {
                 break;
@@ -173,9 +173,9 @@ impl Matcher {
     }
 
     /// Whether a route found by its place matches in all else.
-    fn holds(&self, routes: &[Route], ix: RouteIx, request: Request<'_>, client: IpAddr) -> bool {
+    fn holds(&self, routes: &[Route], ix: RouteIx, subject: &Subject<'_>) -> bool {
         let matches = &routes[ix.0 as usize].matches;
-        self.path_holds(matches, ix, request.path()) && check(matches, request, client).is_ok()
+        self.path_holds(matches, ix, subject.request.path()) && check(matches, subject).is_ok()
     }
 
     /// Whether the path matches, for what the place alone does not say.
@@ -239,7 +239,8 @@ pub(crate) fn path_fits(pattern: &PathPattern, anchored: Option<&Regex>, path: &
 }
 
 /// Whether all conditions but host and path hold.
-pub(crate) fn check(matches: &Match, request: Request<'_>, client: IpAddr) -> Result<(), Miss> {
+pub(crate) fn check(matches: &Match, subject: &Subject<'_>) -> Result<(), Miss> {
+    let request = subject.request;
     let method = request.method();
     if !matches.methods.is_empty() && !matches.methods.iter().any(|one| one.as_bytes() == method) {
         return Err(Miss::Method);
@@ -259,11 +260,15 @@ pub(crate) fn check(matches: &Match, request: Request<'_>, client: IpAddr) -> Re
             return Err(Miss::Cookie(place));
         }
     }
-    let client = client.to_canonical();
+    let client = subject.client.to_canonical();
     if !matches.clients.is_empty() && !matches.clients.iter().any(|net| net.contains(&client)) {
         return Err(Miss::Client);
     }
-    Ok(())
+    // Last: an exposure counts only where the flag decides.
+    match matches.flags.iter().position(|condition| !subject.meets(condition)) {
+        Some(place) => Err(Miss::Flag(place)),
+        None => Ok(()),
+    }
 }
 
 /// Whether a route's place alone decides. The empty prefix is also the place of `*`, which is no path.
@@ -279,6 +284,7 @@ fn by_place(matches: &Match) -> bool {
         && matches.query.is_empty()
         && matches.cookies.is_empty()
         && matches.clients.is_empty()
+        && matches.flags.is_empty()
 }
 
 /// Whether any of `hosts` matches, and the most specific that does; `None` in `Some` stands for

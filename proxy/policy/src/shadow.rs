@@ -1,9 +1,10 @@
 //! Which requests are copied, for which shadows, and what the copies say.
 
-use std::{net::IpAddr, ops::BitOr};
+use std::ops::BitOr;
 
 use gnomon_config::model::{self, Config, Shadow, Share, UpstreamIx, VersionIx};
-use gnomon_wire::{Edits, Request, Upgrade};
+use gnomon_flags::Hasher;
+use gnomon_wire::{Edits, Upgrade};
 use regex::bytes::Regex;
 
 use crate::{
@@ -12,7 +13,8 @@ use crate::{
     matcher,
     plan::{Assignment, Plan},
     split::position,
-    sticky::{self, Hasher},
+    sticky,
+    subject::Subject,
 };
 
 /// A set of shadows: a bit for each, in the order of the configuration.
@@ -127,25 +129,24 @@ impl ShadowTable {
         &self,
         shadows: &[Shadow],
         plan: &Plan,
-        request: Request<'_>,
-        client: IpAddr,
+        subject: &Subject<'_>,
         luck: &mut Luck,
         sample: impl Fn(usize) -> Share,
     ) -> Considered {
         let mut considered = Considered::default();
         // A connection that becomes something else is no exchange that could be repeated.
-        if matches!(request.upgrade(), Upgrade::WebSocket | Upgrade::Tunnel) {
+        if matches!(subject.request.upgrade(), Upgrade::WebSocket | Upgrade::Tunnel) {
             return considered;
         }
         for index in self.of(plan).indices() {
             let (shadow, compiled) = (&shadows[index], &self.shadows[index]);
-            if !compiled.wants(shadow, plan, request, client) {
+            if !compiled.wants(shadow, plan, subject) {
                 continue;
             }
             let target = Targets::only(index);
             considered.eligible = considered.eligible | target;
             let sample = sample(index);
-            match compiled.draw(shadow, sample, request, client, luck) {
+            match compiled.draw(shadow, sample, subject, luck) {
                 None => considered.unkeyed = considered.unkeyed | target,
                 Some(place) if place < sample.0 => {
                     considered.sampled = considered.sampled | target;
@@ -167,17 +168,17 @@ impl Compiled {
         let path = shadow.matches.path.regex().and_then(matcher::anchored);
         Ok(Self {
             path,
-            hasher: Hasher::shadow(&shadow.name),
+            hasher: sticky::hasher_of_shadow(shadow),
             copy: edits::one(&shadow.name, &wanted)?,
             again: edits::one(&shadow.name, &again)?,
         })
     }
 
-    fn wants(&self, shadow: &Shadow, plan: &Plan, request: Request<'_>, client: IpAddr) -> bool {
+    fn wants(&self, shadow: &Shadow, plan: &Plan, subject: &Subject<'_>) -> bool {
         (shadow.forced || plan.assignment != Assignment::Pinned)
-            && matcher::check(&shadow.matches, request, client).is_ok()
-            && matcher::path_fits(&shadow.matches.path, self.path.as_ref(), request.path())
-            && matcher::best_host(&shadow.matches, request.host()).is_some()
+            && matcher::check(&shadow.matches, subject).is_ok()
+            && matcher::path_fits(&shadow.matches.path, self.path.as_ref(), subject.request.path())
+            && matcher::best_host(&shadow.matches, subject.request.host()).is_some()
     }
 
     /// Where the request stands on the line of positions, if anything says so.
@@ -185,8 +186,7 @@ impl Compiled {
         &self,
         shadow: &Shadow,
         sample: Share,
-        request: Request<'_>,
-        client: IpAddr,
+        subject: &Subject<'_>,
         luck: &mut Luck,
     ) -> Option<u32> {
         let Some(key) = &shadow.by else {
@@ -195,7 +195,8 @@ impl Compiled {
             return Some(if is_certain { 0 } else { position(luck.draw()) });
         };
         let mut buffer = [0; 16];
-        sticky::find(key, request, client, &mut buffer).map(|key| self.hasher.position(key))
+        sticky::find(key, subject.request, subject.client, &mut buffer)
+            .map(|key| self.hasher.position(key))
     }
 }
 

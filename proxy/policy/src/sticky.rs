@@ -7,8 +7,8 @@
 //!
 //! - `H(key, message)` is SipHash-2-4 with 64 bits of output (Aumasson, Bernstein 2012), the key
 //!   as 16 bytes; implementations exist for every language.
-//! - `context` is the bytes of `gnomon sticky 1`, a zero byte, the upstream's name, a zero byte,
-//!   the secret (empty unless set).
+//! - `context` is the bytes of `gnomon sticky 1`, a zero byte, the salt (the upstream's name unless
+//!   set), a zero byte, the secret (empty unless set).
 //! - `key` is `H(K, 00 context)` followed by `H(K, 01 context)`, both little-endian, where `K` is
 //!   the 16 bytes `00 01 … 0f`.
 //! - The input is the user's key as it stands in the request: a cookie's, a field's or a query
@@ -21,61 +21,34 @@
 //! The upstream's name keeps two rollouts independent of each other: whoever is early in one is
 //! not early in all.
 
-use std::{hash::Hasher as _, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
-use gnomon_config::model::{Key, Upstream};
+use gnomon_config::model::{Key, Shadow, Upstream};
+use gnomon_flags::Hasher;
 use gnomon_wire::Request;
-use siphasher::sip::SipHasher24;
 
-use crate::{luck::Luck, plan::MintedId, split::position};
+use crate::{luck::Luck, plan::MintedId};
 
-/// The keyed hash of one upstream.
-#[derive(Clone, Copy, Debug)]
-pub struct Hasher(SipHasher24);
+/// The hash that places users of `upstream`.
+#[must_use]
+pub fn hasher_of(upstream: &Upstream) -> Hasher {
+    Hasher::salted(&upstream.sticky.salt, &upstream.sticky.secret.0)
+}
 
-impl Hasher {
-    /// The hash that places users of `upstream`.
-    #[must_use]
-    pub fn sticky(upstream: &Upstream) -> Self {
-        Self::derive(b"gnomon sticky 1", &upstream.name, &upstream.sticky.secret.0)
-    }
+/// The hash of balance keys; another than the sticky one, or all users of a canary would crowd on the
+/// same endpoints. Not a wire format.
+#[must_use]
+pub fn hasher_of_balance(upstream: &Upstream) -> Hasher {
+    Hasher::derive(b"gnomon balance 1", &upstream.name, &upstream.sticky.secret.0)
+}
 
-    /// The hash of balance keys; another than the sticky one, or all users of a canary would
-    /// crowd on the same endpoints. Not a wire format.
-    #[must_use]
-    pub fn balance(upstream: &Upstream) -> Self {
-        Self::derive(b"gnomon balance 1", &upstream.name, &upstream.sticky.secret.0)
-    }
-
-    /// The hash that picks the users whose requests are copied for a shadow. Not a wire format.
-    #[must_use]
-    pub fn shadow(name: &str) -> Self {
-        Self::derive(b"gnomon shadow 1", name, b"")
-    }
-
-    /// 64 bits for `input`.
-    #[must_use]
-    pub fn hash(&self, input: &[u8]) -> u64 {
-        self.0.hash(input)
-    }
-
-    /// Where `input` stands on the line of positions.
-    #[must_use]
-    pub fn position(&self, input: &[u8]) -> u32 {
-        position(self.hash(input))
-    }
-
-    fn derive(format: &[u8], name: &str, secret: &[u8]) -> Self {
-        let fixed: [u8; 16] = std::array::from_fn(|index| index.to_le_bytes()[0]);
-        let mut key = [0; 16];
-        for (half, place) in (0_u8..).zip(key.chunks_exact_mut(8)) {
-            let mut hasher = SipHasher24::new_with_key(&fixed);
-            for part in [&[half], format, b"\0", name.as_bytes(), b"\0", secret] {
-                hasher.write(part);
-            }
-            place.copy_from_slice(&hasher.finish().to_le_bytes());
-        }
-        Self(SipHasher24::new_with_key(&key))
+/// The hash that picks the users whose requests are copied for a shadow: its own, which is no wire
+/// format, unless it is to copy those whom a split or a flag with the same salt picks.
+#[must_use]
+pub fn hasher_of_shadow(shadow: &Shadow) -> Hasher {
+    match &shadow.salt {
+        Some(salt) => Hasher::salted(salt, b""),
+        None => Hasher::derive(b"gnomon shadow 1", &shadow.name, b""),
     }
 }
 

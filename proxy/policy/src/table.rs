@@ -1,9 +1,9 @@
 //! Compiled routes: [`Table::decide`] says where a request goes.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use gnomon_config::model::{Action, Config, Route, Share, Upstream, UpstreamIx, VersionIx};
-use gnomon_wire::{Edits, Request};
+use gnomon_wire::Edits;
 
 use crate::{
     assign::{Assigned, Assigner},
@@ -14,6 +14,7 @@ use crate::{
     shadow::{Considered, ShadowTable, Targets},
     split::{Layout, SplitState},
     sticky::{self, Channel},
+    subject::Subject,
 };
 
 /// Everything decisions are made from. Immutable; all cores share one in an `Arc`.
@@ -126,23 +127,22 @@ impl Table {
         &self.assigners[usize::from(upstream.0)].layout
     }
 
-    /// Where `request` from `client` goes.
+    /// Where a request goes.
     #[must_use]
     pub fn decide(
         &self,
-        request: Request<'_>,
-        client: IpAddr,
+        subject: &Subject<'_>,
         available: &Availability,
         luck: &mut Luck,
     ) -> Decision {
-        let Some(route) = self.matcher.find(&self.config.routes, request, client, &mut 0) else {
+        let Some(route) = self.matcher.find(&self.config.routes, subject, &mut 0) else {
             return Decision::NoRoute;
         };
         match self.steps[route.0 as usize] {
             Step::Redirect => Decision::Redirect(route),
             Step::Respond => Decision::Respond(route),
             Step::Forward(upstream, forced) => {
-                let plan = self.plan(route, upstream, forced, request, client, luck);
+                let plan = self.plan(route, upstream, forced, subject, luck);
                 self.settle(plan, available)
             }
         }
@@ -189,12 +189,11 @@ impl Table {
     pub fn consider(
         &self,
         plan: &Plan,
-        request: Request<'_>,
-        client: IpAddr,
+        subject: &Subject<'_>,
         luck: &mut Luck,
         sample: impl Fn(usize) -> Share,
     ) -> Considered {
-        self.shadows.consider(&self.config.shadows, plan, request, client, luck, sample)
+        self.shadows.consider(&self.config.shadows, plan, subject, luck, sample)
     }
 
     /// What the configuration changes of a copy's head: by the route, by the version it goes to,
@@ -234,8 +233,7 @@ impl Table {
         route: RouteIx,
         upstream_ix: UpstreamIx,
         forced: Option<VersionIx>,
-        request: Request<'_>,
-        client: IpAddr,
+        &Subject { request, client, .. }: &Subject<'_>,
         luck: &mut Luck,
     ) -> (Plan, Option<Assigned>) {
         let upstream = self.upstream(upstream_ix);

@@ -6,6 +6,7 @@ use gnomon_config::model::*;
 use gnomon_wire::{HeadLimits, Progress, Request, RequestHead};
 
 use crate::{
+    Subject,
     luck::Luck,
     split::SplitState,
     table::{Availability, Decision, Table},
@@ -37,6 +38,10 @@ impl Parsed {
     pub(crate) fn request(&self) -> Request<'_> {
         Request { head: &self.head, bytes: &self.bytes }
     }
+
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject::new(self.request(), CLIENT)
+    }
 }
 
 pub(crate) const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
@@ -57,7 +62,7 @@ impl Bench {
 
     pub(crate) fn decide(&mut self, text: &str) -> Decision {
         let parsed = Parsed::new(text);
-        self.table.decide(parsed.request(), CLIENT, &self.available, &mut self.luck)
+        self.table.decide(&parsed.subject(), &self.available, &mut self.luck)
     }
 
     /// Upstream 0's version `number` goes up or down.
@@ -85,6 +90,7 @@ pub(crate) fn upstream(name: &str, versions: &[(&str, u32)], mode: StickyMode) -
             cookie: format!("gnomon_{name}").into(),
             max_age: Duration::from_secs(86_400),
             secret: Secret::default(),
+            salt: name.into(),
         },
         balance: Balance::P2c,
         host: HostRule::Preserve,
@@ -207,6 +213,7 @@ pub(crate) fn config(upstreams: Vec<Upstream>, routes: Vec<Route>) -> Config {
         Admin { socket: PathBuf::new(), mode: 0, group: None, listen: None, read_only: false };
     Config {
         shadows: Vec::new(),
+        flags: Flags::default(),
         rollouts: Vec::new(),
         kpis: Vec::new(),
         metrics: Metrics::default(),

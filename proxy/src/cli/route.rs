@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gnomon_config::{Config, model::Action};
 use gnomon_policy::{
-    Assignment, Availability, Decision, Luck, Plan, RouteIx, Table,
+    Assignment, Availability, Decision, Luck, Plan, RouteIx, Subject, Table,
     explain::{Explanation, KeyFound, Outcome, Shares},
 };
 use gnomon_wire::{HeadLimits, Progress, Request, RequestHead};
@@ -44,7 +44,8 @@ pub(super) fn route(
     let mut luck = Luck::seeded(clock::nanos(clock::wall()));
     let request = Request { head: &head, bytes: &bytes };
     let available = Availability::of(&config);
-    let explanation = table.explain(request, arguments.client, &available, &mut luck);
+    let explanation =
+        table.explain(&Subject::new(request, arguments.client), &available, &mut luck);
     let told = Told { config: &config, explanation: &explanation };
     if json {
         return console.json(&told.json());

@@ -20,6 +20,7 @@ use gnomon_policy::{
 
 use super::{
     api::{Kind, Refused, ReloadStatus},
+    flags::Flags,
     listeners::{self, Bound},
     registry::{EndpointKey, Registry, VersionKey},
     resolve::{Answers, Resolved},
@@ -45,6 +46,7 @@ pub(crate) struct State {
     pub(crate) shadows: Shadows,
     pub(crate) trials: Trials,
     pub(crate) tls: Tls,
+    pub(crate) flags: Flags,
     pub(crate) listeners: Vec<Bound>,
     pub(crate) last_listener_id: u64,
     pub(crate) resolved: Resolved,
@@ -85,6 +87,7 @@ impl State {
         let config = Arc::new(config);
         let mut state = Self {
             tls,
+            flags: Flags::new(&config)?,
             table: compile(&config, &splits)?,
             shadows: Shadows::new(cores, &config),
             trials: Trials::new(cores),
@@ -200,11 +203,13 @@ impl State {
         let config = Arc::new(config);
         let table = compile(&config, &splits)?;
         let tls = self.tls.make(&config)?;
+        let flags = self.flags.make(&config)?;
         let (wanted, have, cores) = (&config.listeners, &self.listeners, self.registry.cores());
         let bound = listeners::bind_all(wanted, have, cores, &mut self.last_listener_id)?;
         let stays = |old: &Bound| bound.iter().any(|new| new.id == old.id);
         listeners::unlink(self.listeners.iter().filter(|old| !stays(old)));
         self.tls.take(tls);
+        self.flags.take(flags);
         self.patience = Arc::new(patience::OfRoutes::new(&config));
         self.rates = Rates::of(&config).map(Arc::new);
         self.shadows.take_config(&config);
@@ -295,6 +300,7 @@ impl State {
             table: self.table.clone(),
             patience: self.patience.clone(),
             rates: self.rates.clone(),
+            flags: self.flags.set(),
             availability: Availability::of(&config),
             listeners: self.listeners.iter().map(|bound| self.view(bound)).collect(),
             versions: Vec::new(),

@@ -8,7 +8,7 @@ use std::{os::fd::AsRawFd, rc::Rc};
 
 use gnomon_config::model::{FailureKind, Upstream};
 use gnomon_policy::{
-    Decision, Plan, RouteIx,
+    Decision, Plan, RouteIx, Subject,
     balance::{self, Pick},
     retry::{self, FailureStage, Idempotence, Sent},
 };
@@ -54,8 +54,7 @@ pub(super) async fn serve(
         entry.keep_given_id();
     }
     let decision = view.snapshot.table.decide(
-        request,
-        client.peer.ip,
+        &Subject::new(request, client.peer.ip),
         &view.snapshot.availability,
         &mut worker.luck.borrow_mut(),
     );

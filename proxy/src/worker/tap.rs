@@ -8,7 +8,7 @@
 use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use gnomon_policy::{Plan, Targets, shadow, strain::Level};
+use gnomon_policy::{Plan, Subject, Targets, shadow, strain::Level};
 use gnomon_shadow::{
     capture::Capture,
     counts::Dropped,
@@ -328,7 +328,8 @@ fn sample(
     let table = &terms.terms.table;
     // A step of a rollout may have it copy more than the file says.
     let sample = |index: usize| terms.terms.shadows[index].shadow.sample;
-    let considered = table.consider(plan, request, client, &mut worker.luck.borrow_mut(), sample);
+    let considered =
+        table.consider(plan, &Subject::new(request, client), &mut worker.luck.borrow_mut(), sample);
     let taps = |index: usize| &terms.terms.shadows[index].counts.taps[worker.index];
     considered.eligible.indices().for_each(|index| taps(index).eligible.add(1));
     considered.sampled.indices().for_each(|index| taps(index).sampled.add(1));

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
-use gnomon_policy::{Availability, Decision, Plan, Table, Targets};
+use gnomon_policy::{Availability, Decision, Plan, Subject, Table, Targets};
 use gnomon_sys::address::Address;
 
 use super::*;
@@ -62,7 +62,7 @@ fn plan(table: &Table, available: &Availability) -> Plan {
     let mut head = gnomon_wire::RequestHead::default();
     head.read(bytes, &gnomon_wire::HeadLimits::REQUEST).unwrap();
     let request = Request { head: &head, bytes };
-    match table.decide(request, CLIENT, available, &mut Luck::seeded(1)) {
+    match table.decide(&Subject::new(request, CLIENT), available, &mut Luck::seeded(1)) {
         Decision::Forward(plan) => plan,
         other @ (Decision::Unavailable(_)
         | Decision::Redirect(_)

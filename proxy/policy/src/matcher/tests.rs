@@ -4,12 +4,14 @@ use std::cmp::Ordering;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
+use gnomon_wire::Request;
+
 use super::*;
 use crate::testing::{CLIENT, Parsed, route};
 
 fn winner(routes: &[Route], text: &str) -> Option<RouteIx> {
     let parsed = Parsed::new(text);
-    Matcher::new(routes).find(routes, parsed.request(), CLIENT, &mut 0)
+    Matcher::new(routes).find(routes, &parsed.subject(), &mut 0)
 }
 
 /// Each row is a request and the name of the route that takes it, or `-`.
@@ -136,7 +138,10 @@ fn the_asterisk_belongs_to_routes_without_a_path() {
     let mut head = gnomon_wire::RequestHead::default();
     assert!(head.read(bytes, &gnomon_wire::HeadLimits::REQUEST).is_ok());
     let request = Request { head: &head, bytes };
-    assert_eq!(Matcher::new(&routes).find(&routes, request, CLIENT, &mut 0), Some(RouteIx(1)));
+    assert_eq!(
+        Matcher::new(&routes).find(&routes, &Subject::new(request, CLIENT), &mut 0),
+        Some(RouteIx(1))
+    );
 }
 
 #[test]
@@ -157,7 +162,7 @@ fn the_number_of_routes_does_not_change_the_number_of_probes() {
             ["h1.example.com/p1/x/y", "x.w2.example.com/s/t2/u", "other/q3", "other/none/at/all"];
         requests.map(|url| {
             let (parsed, mut probes) = (Parsed::new(&format!("GET http://{url}")), 0);
-            let _ = matcher.find(&routes, parsed.request(), CLIENT, &mut probes);
+            let _ = matcher.find(&routes, &parsed.subject(), &mut probes);
             probes
         })
     };
@@ -172,7 +177,7 @@ fn a_hostile_request_cannot_buy_more_probes_than_the_patterns_are_deep() {
     let matcher = Matcher::new(&routes);
     let url = format!("GET http://{}b.example.com{}", "a.".repeat(100), "/x".repeat(1000));
     let (parsed, mut probes) = (Parsed::new(&url), 0);
-    assert_eq!(matcher.find(&routes, parsed.request(), CLIENT, &mut probes), None);
+    assert_eq!(matcher.find(&routes, &parsed.subject(), &mut probes), None);
     // Four suffixes and the host itself, two prefixes and the path itself, and the places of two
     // host classes.
     assert!(probes <= 10, "{probes}");
@@ -335,7 +340,7 @@ proptest! {
         let matcher = Matcher::new(&routes);
         for text in texts {
             let parsed = Parsed::new(&text);
-            let fast = matcher.find(&routes, parsed.request(), CLIENT, &mut 0);
+            let fast = matcher.find(&routes, &parsed.subject(), &mut 0);
             prop_assert_eq!(fast, naive::winner(&routes, parsed.request()), "{}", text);
         }
     }

@@ -7,7 +7,7 @@ use gnomon_wire::{Forwarding, Framing, RequestRewrite, write_request};
 use super::*;
 use crate::{
     Decision,
-    testing::{Bench, CLIENT, Parsed},
+    testing::{Bench, Parsed},
 };
 
 fn bench(shadows: &str) -> Bench {
@@ -30,7 +30,7 @@ fn consider(bench: &mut Bench, request: &str) -> Considered {
     let Decision::Forward(plan) = bench.decide(request) else { panic!("{request}") };
     let config = bench.table.config().clone();
     let sample = |index: usize| config.shadows[index].sample;
-    bench.table.consider(&plan, Parsed::new(request).request(), CLIENT, &mut bench.luck, sample)
+    bench.table.consider(&plan, &Parsed::new(request).subject(), &mut bench.luck, sample)
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn what_is_copied_now_need_not_be_what_the_configuration_says() {
     let Decision::Forward(plan) = bench.decide(request) else { panic!("{request}") };
     let parsed = Parsed::new(request);
     let luck = &mut bench.luck;
-    let now = bench.table.consider(&plan, parsed.request(), CLIENT, luck, |_| Share::WHOLE);
+    let now = bench.table.consider(&plan, &parsed.subject(), luck, |_| Share::WHOLE);
     assert_eq!(now.sampled, Targets::only(0));
 }
 

@@ -24,7 +24,7 @@ fn positions_are_those_of_the_vectors() {
         let text = |name: &str| row[name].as_str().unwrap();
         let mut shop = upstream(text("upstream"), &[("v1", 100_000)], StickyMode::Minted);
         shop.sticky.secret = Secret(text("secret").into());
-        let hasher = Hasher::sticky(&shop);
+        let hasher = hasher_of(&shop);
         let input = hex(text("input"));
         assert_eq!(format!("{:016x}", hasher.hash(&input)), text("hash"), "{row}");
         assert_eq!(u64::from(hasher.position(&input)), row["position"].as_u64().unwrap(), "{row}");
@@ -42,7 +42,7 @@ fn a_client_is_hashed_by_its_octets_however_it_is_written() {
 #[test]
 fn growing_moves_nobody_back_and_zero_leaves_nobody() {
     let mut shop = upstream("shop", &[("v1", 100_000), ("v2", 0)], StickyMode::Minted);
-    let hasher = Hasher::sticky(&shop);
+    let hasher = hasher_of(&shop);
     let (canary, mut state) = (VersionIx(1), SplitState::of(&shop));
     let positions: Vec<_> =
         (0..100_000).map(|user| hasher.position(format!("user-{user}").as_bytes())).collect();
@@ -63,7 +63,7 @@ fn growing_moves_nobody_back_and_zero_leaves_nobody() {
     let layout = Layout::of(&shop, Some(&state));
     assert!(positions.iter().all(|&position| layout.at(position).unwrap().version == shop.stable));
     shop.sticky.secret = Secret(b"other".to_vec());
-    let moved = Hasher::sticky(&shop);
+    let moved = hasher_of(&shop);
     assert!((0..100).any(|user: u32| {
         moved.position(&user.to_le_bytes()) != hasher.position(&user.to_le_bytes())
     }));

@@ -5,7 +5,7 @@ use gnomon_config::model::{Balance, Key, StickyMode};
 use super::*;
 use crate::{
     plan::MintedId,
-    testing::{Bench, CLIENT, Parsed, config, route, single, upstream},
+    testing::{Bench, Parsed, config, route, single, upstream},
 };
 
 const V1: VersionIx = VersionIx(0);
@@ -32,8 +32,7 @@ fn spread(bench: &mut Bench, text: &str) -> [u32; 3] {
     let parsed = Parsed::new(text);
     let mut counts = [0; 3];
     for _ in 0..100_000 {
-        let decision =
-            bench.table.decide(parsed.request(), CLIENT, &bench.available, &mut bench.luck);
+        let decision = bench.table.decide(&parsed.subject(), &bench.available, &mut bench.luck);
         counts[usize::from(plan(decision).version.0)] += 1;
     }
     counts
@@ -275,8 +274,7 @@ fn an_explanation_names_the_losers_and_their_reasons() {
     let mut bench = Bench::new(config(vec![three(StickyMode::Minted)], routes), &[]);
     bench.turn(2, false);
     let parsed = Parsed::new("GET http://h/beta/x");
-    let explanation =
-        bench.table.explain(parsed.request(), CLIENT, &bench.available, &mut bench.luck);
+    let explanation = bench.table.explain(&parsed.subject(), &bench.available, &mut bench.luck);
     assert!(matches!(explanation.decision, Decision::Forward(_)));
     let text = explanation.to_string();
     let expected = "\
@@ -292,7 +290,7 @@ to shop@";
     assert!(text.starts_with(expected), "{text}");
     let mut lost = Bench::new(config(vec![], vec![route("beta: path=/beta/*")]), &[]);
     let parsed = Parsed::new("GET http://h/x");
-    let explanation = lost.table.explain(parsed.request(), CLIENT, &lost.available, &mut lost.luck);
+    let explanation = lost.table.explain(&parsed.subject(), &lost.available, &mut lost.luck);
     let expected = "- beta: is for another path\nno route takes this request: 404\n";
     assert_eq!(explanation.to_string(), expected);
 }

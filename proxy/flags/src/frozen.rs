@@ -1,0 +1,1 @@
+//! The field that tells origins what was decided.
