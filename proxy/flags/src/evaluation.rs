@@ -44,6 +44,18 @@ impl<'a> Evaluation<'a> {
         self.set
     }
 
+    /// Who it is about.
+    #[must_use]
+    pub const fn context(&self) -> &RequestContext<'a> {
+        &self.context
+    }
+
+    /// When it is, in seconds since 1970.
+    #[must_use]
+    pub const fn now(&self) -> u64 {
+        self.now
+    }
+
     /// What it was told before by somebody who is believed.
     pub fn freeze(&self, place: usize, resolution: Resolution) {
         self.known[place % WATCHED_MAX].set(Some(resolution));

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::{
     Context, Hasher, Override, Overrides, Reason, Resolution,
     flagd::{Definition, Definitions},
+    frozen::Seal,
     logic::Expression,
     rules::Rules,
 };
@@ -33,6 +34,7 @@ pub struct FlagSet {
     /// How many of the watched, from the first on, origins are told of.
     sent: usize,
     groups: Groups,
+    seal: Seal,
     /// What the source says of all its flags.
     pub metadata: Map<String, Value>,
     /// Differs for sets that may answer differently.
@@ -118,9 +120,10 @@ impl FlagSet {
             return Err(BadSet(wrong));
         }
         let groups = Groups::new(&config);
+        let seal = Seal::new(&terms.sign, &terms.secret);
         let metadata = foreign.metadata.clone();
         let revision = revision(&config, foreign, overrides);
-        Ok(Self { config, flags, by_name, watched, sent, groups, metadata, revision })
+        Ok(Self { config, flags, by_name, watched, sent, groups, seal, metadata, revision })
     }
 
     /// What all flags have in common.
@@ -157,6 +160,12 @@ impl FlagSet {
     #[must_use]
     pub fn place(&self, flag: FlagIx) -> Option<usize> {
         self.watched.iter().position(|watched| *watched == flag)
+    }
+
+    /// What signs and reads the field that tells origins.
+    #[must_use]
+    pub const fn seal(&self) -> &Seal {
+        &self.seal
     }
 
     /// How many of the watched, from the first on, origins are told of.
