@@ -12,6 +12,7 @@ mod date;
 mod deadline;
 mod evidence;
 mod exchange;
+mod flags;
 mod flow;
 mod handshake;
 mod identity;

@@ -45,6 +45,16 @@ pub struct Copy {
     pub is_secure: bool,
     /// The id that we gave the request; empty if it brought one that we believe.
     pub request_id: Bytes,
+    /// What the request's origin was told of its user's flags; empty if nothing.
+    pub flags: Bytes,
+}
+
+impl Copy {
+    /// The field that tells of flags, if there is one: name and value.
+    pub(crate) fn flags_field(&self) -> Option<(&str, &[u8])> {
+        let field = self.terms.terms.table.config().flags.field();
+        field.map(|name| (name, &self.flags[..]))
+    }
 }
 
 /// A request as the client sent it.

@@ -82,6 +82,7 @@ pub(crate) fn write(
             forwarded: true,
         },
         certificate: &[],
+        flags: copy.flags_field(),
         via: VIA,
         request_id: (!copy.request_id.is_empty()).then_some(&copy.request_id[..]),
         trace,

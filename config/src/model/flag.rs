@@ -61,6 +61,15 @@ pub struct Flags {
     pub stale: Duration,
 }
 
+impl Flags {
+    /// The field that tells origins of flags, if there are any.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        let is_any = !self.own.is_empty() || self.source.is_some();
+        self.header.as_deref().filter(|_| is_any)
+    }
+}
+
 /// Where flags come from beside the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {

@@ -23,6 +23,7 @@ use super::{
     answer::{self, Manner},
     buffers::Buffer,
     client::{Client, Next},
+    flags,
     flow::Flow,
     origin::{Lease, Origin},
     outgoing,
@@ -53,11 +54,10 @@ pub(super) async fn serve(
     if client.peer.is_trusted && request.first(Known::XRequestId).is_some() {
         entry.keep_given_id();
     }
-    let decision = view.snapshot.table.decide(
-        &Subject::new(request, client.peer.ip),
-        &view.snapshot.availability,
-        &mut worker.luck.borrow_mut(),
-    );
+    let flags = flags::begin(&view, request, &client.peer);
+    let subject = Subject { request, client: client.peer.ip, flags: flags.as_ref() };
+    let available = &view.snapshot.availability;
+    let decision = view.snapshot.table.decide(&subject, available, &mut worker.luck.borrow_mut());
     let route = decision.route();
     let mut body = match Body::begin(request, window, route, &view) {
         Ok(body) => body,
@@ -66,9 +66,12 @@ pub(super) async fn serve(
     let who = (request, client.peer.ip);
     let refusal = restraint::request(worker, &view, who, decision.route(), entry.begun());
     let tap = match decision.plan().filter(|_| body.refused.is_none() && refusal.is_none()) {
-        Some(plan) => Tap::open(worker, &view, &plan, request, client, &entry),
+        Some(plan) => Tap::open(worker, &view, &plan, &subject, client, &entry),
         None => Tap::closed(),
     };
+    entry.flags = flags::end(flags.as_ref(), decision.plan().is_some());
+    drop(flags);
+    tap.told(entry.told());
     let exchange = Exchange { worker, view: &view, client, request, tap: &tap };
     #[cfg(test)]
     super::sim::hooks::strike();

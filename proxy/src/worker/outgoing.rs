@@ -74,6 +74,7 @@ pub(super) fn write(
             forwarded: true,
         },
         certificate: &certificate,
+        flags: terms.view.snapshot.config.flags.field().map(|name| (name, entry.told())),
         via: VIA,
         request_id: entry.own_id(),
         trace,

@@ -12,6 +12,7 @@ use super::{
     Worker,
     client::Peer,
     evidence::Evidence,
+    flags::Flagged,
     identity::ID_BYTES,
     origin::{Origin, Waited},
     view::View,
@@ -48,6 +49,7 @@ pub(super) struct Entry {
     endpoint: Option<Rc<Origin>>,
     headed: Duration,
     pub(super) evidence: Evidence,
+    pub(super) flags: Option<Box<Flagged>>,
 }
 
 /// What an exchange is called.
@@ -77,6 +79,7 @@ impl Entry {
             endpoint: None,
             headed: Duration::ZERO,
             evidence: Evidence::default(),
+            flags: None,
         }
     }
 
@@ -91,6 +94,11 @@ impl Entry {
             Id::Own(text) => Some(text),
             Id::Given => None,
         }
+    }
+
+    /// What the origin is told of the user's flags; empty if nothing.
+    pub(super) fn told(&self) -> &[u8] {
+        self.flags.as_ref().map_or(&[], |flags| &flags.told)
     }
 
     /// This is the endpoint that is being asked.

@@ -34,6 +34,7 @@ struct Open {
     is_trusted: bool,
     is_secure: bool,
     request_id: Bytes,
+    flags: Bytes,
     begun: Moment,
     /// Head and content of the request.
     request: Vec<u8>,
@@ -59,14 +60,15 @@ impl Tap {
         worker: &Rc<Worker>,
         view: &View,
         plan: &Plan,
-        request: Request<'_>,
+        subject: &Subject<'_>,
         client: &Client,
         entry: &Entry,
     ) -> Self {
+        let request = subject.request;
         let Some(terms) = &view.shadows else { return Self::closed() };
         let mut sampled = record(worker, terms, plan, request);
         if !view.snapshot.table.shadows_of(plan).is_empty() {
-            sampled = sampled | sample(worker, terms, plan, request, client.peer.ip);
+            sampled = sampled | sample(worker, terms, plan, subject);
         }
         if sampled.is_empty() {
             return Self::closed();
@@ -91,6 +93,7 @@ impl Tap {
             is_trusted: client.peer.is_trusted,
             is_secure: client.stream.is_tls(),
             request_id: Bytes::copy_from_slice(entry.own_id().unwrap_or_default()),
+            flags: Bytes::new(),
             begun: entry.begun(),
             request: Vec::new(),
             head: 0,
@@ -102,6 +105,16 @@ impl Tap {
             is_whole: false,
         };
         Self(RefCell::new(Some(Box::new(open))))
+    }
+
+    /// This is what the origin is told of the user's flags: the copy says the same.
+    pub(super) fn told(&self, flags: &[u8]) {
+        if !flags.is_empty() {
+            self.with(|open| {
+                open.flags = Bytes::copy_from_slice(flags);
+                true
+            });
+        }
     }
 
     /// The request's head and the beginning of its content have been sent.
@@ -229,6 +242,7 @@ impl Open {
             is_trusted: self.is_trusted,
             is_secure: self.is_secure,
             request_id: std::mem::take(&mut self.request_id),
+            flags: std::mem::take(&mut self.flags),
         };
         for taker in self.targets.indices().filter_map(|index| self.terms.terms.taker(index)) {
             taker.counts.taps[self.terms.account.core].copied.add(1);
@@ -318,18 +332,11 @@ fn record(worker: &Worker, terms: &CoreTerms, plan: &Plan, request: Request<'_>)
 }
 
 /// Which shadows would like a copy; counts what they do not get by sample.
-fn sample(
-    worker: &Worker,
-    terms: &CoreTerms,
-    plan: &Plan,
-    request: Request<'_>,
-    client: IpAddr,
-) -> Targets {
+fn sample(worker: &Worker, terms: &CoreTerms, plan: &Plan, subject: &Subject<'_>) -> Targets {
     let table = &terms.terms.table;
     // A step of a rollout may have it copy more than the file says.
     let sample = |index: usize| terms.terms.shadows[index].shadow.sample;
-    let considered =
-        table.consider(plan, &Subject::new(request, client), &mut worker.luck.borrow_mut(), sample);
+    let considered = table.consider(plan, subject, &mut worker.luck.borrow_mut(), sample);
     let taps = |index: usize| &terms.terms.shadows[index].counts.taps[worker.index];
     considered.eligible.indices().for_each(|index| taps(index).eligible.add(1));
     considered.sampled.indices().for_each(|index| taps(index).sampled.add(1));

@@ -14,6 +14,9 @@ pub struct RequestRewrite<'a> {
     pub client: Forwarding<'a>,
     /// What the client's certificate says of it: names and values.
     pub certificate: &'a [(&'a [u8], &'a [u8])],
+    /// The field that tells of its user's flags: its name in lower case, and what it says; nothing is
+    /// said if that is empty. One that the client sent never goes on.
+    pub flags: Option<(&'a str, &'a [u8])>,
     /// Our name in Via; empty for no Via.
     pub via: &'a [u8],
     /// The request's id, in place of any it had.

@@ -45,6 +45,10 @@ pub fn write_request(out: &mut Vec<u8>, request: Request<'_>, rewrite: &RequestR
         head.out.extend_from_slice(name);
         head.field(b": ", value);
     }
+    if let Some((name, value)) = rewrite.flags.filter(|(_, value)| !value.is_empty()) {
+        head.out.extend_from_slice(name.as_bytes());
+        head.field(b": ", value);
+    }
     head.request_connection(request, rewrite);
     head.framing(rewrite.framing);
     head.finish();
@@ -200,12 +204,23 @@ impl Head<'_> {
                 | Known::Upgrade
                 | Known::XClientCert => false,
             };
-            if is_kept {
+            if is_kept && !self.is_told(field, rewrite) {
                 self.keep(field, &mut run);
             }
         }
         self.copy(&run);
         seen
+    }
+
+    /// Whether a field is named as the one that we tell of flags in, also with `_` for `-`, which some
+    /// origins do not tell apart.
+    fn is_told(&self, field: &Field, rewrite: &RequestRewrite<'_>) -> bool {
+        let Some((told, _)) = rewrite.flags else { return false };
+        let name = field.name.of(self.bytes);
+        let same = |(said, known): (&u8, &u8)| {
+            said.eq_ignore_ascii_case(known) || (*said == b'_' && *known == b'-')
+        };
+        name.len() == told.len() && name.iter().zip(told.as_bytes()).all(same)
     }
 
     /// The fields of a reply that go on.

@@ -87,6 +87,30 @@ fn what_is_ours_to_say_is_said_once() {
 }
 
 #[test]
+fn what_is_told_of_flags_is_ours_alone() {
+    let text = "GET / HTTP/1.1\r\nHost: a\r\nX-Gnomon-Flags: mine\r\nX_gnomon_FLAGS: mine\r\n\
+        X-Gnomon-Flags-2: kept\r\nx-gnomon-flags: mine\r\n\r\n";
+    let told = |said| {
+        let flags = Some(("x-gnomon-flags", said));
+        sent(text, &RequestRewrite { flags, ..RequestRewrite::default() })
+    };
+    let said = told(&b"1;on"[..]);
+    assert!(
+        said.ends_with(
+            "X-Gnomon-Flags-2: kept\r\nX-Forwarded-Host: a\r\nx-gnomon-flags: 1;on\r\n\r\n"
+        ),
+        "{said}"
+    );
+    let nothing = told(&b""[..]);
+    assert!(
+        nothing.ends_with("X-Gnomon-Flags-2: kept\r\nX-Forwarded-Host: a\r\n\r\n"),
+        "{nothing}"
+    );
+    assert!(!said.contains("mine") && !nothing.contains("mine"));
+    assert!(sent(text, &RequestRewrite::default()).contains("X-Gnomon-Flags: mine\r\n"));
+}
+
+#[test]
 fn a_websocket_is_asked_for_again_and_nothing_else_is() {
     let upgrade = RequestRewrite { upgrade: true, ..RequestRewrite::default() };
     let text = |token| {

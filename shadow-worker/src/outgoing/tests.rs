@@ -47,6 +47,7 @@ fn copy(more: &str, head: &str, body: &[u8]) -> Pair {
         is_trusted: false,
         is_secure: false,
         request_id: Bytes::from_static(b"id-1"),
+        flags: Bytes::new(),
     };
     copy.terms.account.lent.add(copy.weight());
     Pair::of(copy).unwrap()

@@ -1,0 +1,61 @@
+//! A request's flags: evaluated when a route or a shadow asks, told to its origin, counted at its end.
+
+use gnomon_flags::{Evaluation, FlagSet, RequestContext, Resolution, frozen};
+use gnomon_wire::Request;
+
+use super::{client::Peer, view::View};
+use crate::clock;
+
+/// What is left of an evaluation once all has been decided.
+#[derive(Default)]
+pub(super) struct Flagged {
+    /// What the origin is told; empty if nothing.
+    pub(super) told: Vec<u8>,
+    /// The flags that made a difference, by their place among the watched.
+    pub(super) exposed: Vec<(usize, Resolution)>,
+}
+
+/// The flags of a request; nothing where nothing asks for any.
+pub(super) fn begin<'a>(
+    view: &'a View,
+    request: Request<'a>,
+    peer: &Peer,
+) -> Option<Evaluation<'a>> {
+    let set: &FlagSet = &view.snapshot.flags;
+    if set.watched().is_empty() {
+        return None;
+    }
+    let context = RequestContext { terms: set.terms(), request, client: peer.ip, claims: None };
+    let evaluation = Evaluation::new(set, context, clock::wall().as_secs());
+    if peer.is_trusted {
+        believe(&evaluation);
+    }
+    Some(evaluation)
+}
+
+/// Takes over what a proxy before us, or an application of ours, has been told of the same user.
+fn believe(evaluation: &Evaluation<'_>) {
+    let (set, context) = (evaluation.set(), evaluation.context());
+    let Some(field) = set.terms().field() else { return };
+    let Some(text) = context.request.values(field).next() else { return };
+    let Ok(frozen) = frozen::read(set, text, evaluation.now()) else { return };
+    if !frozen.is_of(set, context) {
+        return;
+    }
+    for (flag, resolution) in frozen.all() {
+        if let Some(place) = set.place(flag) {
+            evaluation.freeze(place, resolution);
+        }
+    }
+}
+
+/// Ends an evaluation: after this, nothing that is changed meanwhile matters to the request.
+pub(super) fn end(evaluation: Option<&Evaluation<'_>>, goes_on: bool) -> Option<Box<Flagged>> {
+    let evaluation = evaluation?;
+    let mut flagged = Flagged::default();
+    if goes_on && evaluation.set().sent() > 0 {
+        frozen::write(evaluation, &mut flagged.told);
+    }
+    flagged.exposed.extend(evaluation.exposures());
+    (!flagged.told.is_empty() || !flagged.exposed.is_empty()).then(|| Box::new(flagged))
+}
