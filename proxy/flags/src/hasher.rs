@@ -7,13 +7,13 @@ use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher24;
 
-/// Positions on a line: a share of a thousandth of a percent is one.
+/// Positions on the line: one for each part of a [`Share`](gnomon_config::model::Share).
 pub const POSITIONS: u32 = 100_000;
 
 /// Maps a hash evenly to a position below [`POSITIONS`].
 #[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "below 100,000")]
 pub fn position(hash: u64) -> u32 {
-    // Below POSITIONS, as a product of 64 bits with a factor below 1.
     ((u128::from(hash) * u128::from(POSITIONS)) >> 64) as u32
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 
 use gnomon_config::model::{Share, StickyMode, Upstream, VersionIx};
 
-use crate::luck::below;
+pub use gnomon_flags::position;
 
 /// The split of one upstream as it is now, which may be another than the configured one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,13 +253,6 @@ impl Layout {
     pub(crate) fn is_draining(&self) -> bool {
         self.draining
     }
-}
-
-/// Maps 64 uniform bits onto the line.
-#[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "below 100,000")]
-pub fn position(bits: u64) -> u32 {
-    below(bits, u64::from(Share::WHOLE.0)) as u32
 }
 
 /// `part` of `whole`, as a share.

@@ -51,27 +51,8 @@ pub(super) async fn serve(
     let (head, window) = inbox.data_mut().split_at_mut(length);
     let request = Request { head: &heads.request, bytes: head };
 
-    if client.peer.is_trusted && request.first(Known::XRequestId).is_some() {
-        entry.keep_given_id();
-    }
-    let flags = flags::begin(&view, request, &client.peer);
-    let subject = Subject { request, client: client.peer.ip, flags: flags.as_ref() };
-    let available = &view.snapshot.availability;
-    let decision = view.snapshot.table.decide(&subject, available, &mut worker.luck.borrow_mut());
-    let route = decision.route();
-    let mut body = match Body::begin(request, window, route, &view) {
-        Ok(body) => body,
-        Err(failure) => Body::refused(failure),
-    };
-    let who = (request, client.peer.ip);
-    let refusal = restraint::request(worker, &view, who, decision.route(), entry.begun());
-    let tap = match decision.plan().filter(|_| body.refused.is_none() && refusal.is_none()) {
-        Some(plan) => Tap::open(worker, &view, &plan, &subject, client, &entry),
-        None => Tap::closed(),
-    };
-    entry.flags = flags::end(flags.as_ref(), decision.plan().is_some());
-    drop(flags);
-    tap.told(entry.told());
+    let Opened { decision, mut body, refusal, tap } =
+        open(worker, &view, (client, request), window, &mut entry);
     let exchange = Exchange { worker, view: &view, client, request, tap: &tap };
     #[cfg(test)]
     super::sim::hooks::strike();
@@ -94,6 +75,46 @@ pub(super) async fn serve(
     }
     client.inbox = Some(surplus.unwrap_or(inbox));
     next
+}
+
+/// What is known of an exchange once all has been decided.
+struct Opened<'a> {
+    decision: Decision,
+    body: Body<'a>,
+    refusal: Option<Refusal>,
+    tap: Tap,
+}
+
+/// Decides all that can be decided from the head. Not a part of [`serve`], so that none of it lives
+/// for as long as the exchange does.
+fn open<'a>(
+    worker: &Rc<Worker>,
+    view: &View,
+    (client, request): (&Client, Request<'_>),
+    window: &'a mut [u8],
+    entry: &mut Entry,
+) -> Opened<'a> {
+    if client.peer.is_trusted && request.first(Known::XRequestId).is_some() {
+        entry.keep_given_id();
+    }
+    let flags = flags::begin(view, request, &client.peer);
+    let subject = Subject { request, client: client.peer.ip, flags: flags.as_ref() };
+    let available = &view.snapshot.availability;
+    let decision = view.snapshot.table.decide(&subject, available, &mut worker.luck.borrow_mut());
+    let route = decision.route();
+    let body = match Body::begin(request, window, route, view) {
+        Ok(body) => body,
+        Err(failure) => Body::refused(failure),
+    };
+    let who = (request, client.peer.ip);
+    let refusal = restraint::request(worker, view, who, route, entry.begun());
+    let tap = match decision.plan().filter(|_| body.refused.is_none() && refusal.is_none()) {
+        Some(plan) => Tap::open(worker, view, &plan, &subject, client, entry),
+        None => Tap::closed(),
+    };
+    entry.flags = flags::end(flags.as_ref(), decision.plan().is_some());
+    tap.told(entry.told());
+    Opened { decision, body, refusal, tap }
 }
 
 /// What of a request's body has come with its head, and what reads the rest.
