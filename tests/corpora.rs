@@ -6,6 +6,8 @@ use std::{fs, path::Path};
 mod compare;
 #[path = "fuzz/fuzz_targets/shared/config.rs"]
 mod config;
+#[path = "fuzz/fuzz_targets/shared/flags.rs"]
+mod flags;
 #[path = "../proxy/wire/tests/shared/oracle.rs"]
 mod oracle;
 #[path = "fuzz/fuzz_targets/shared/pair.rs"]
@@ -47,6 +49,11 @@ fn chunks_that_were_found_are_read_right() {
 #[test]
 fn configurations_that_were_found_are_read_right() {
     replay("config", config::config);
+}
+
+#[test]
+fn flags_that_were_found_are_read_right() {
+    replay("flags", flags::flags);
 }
 
 #[test]

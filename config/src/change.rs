@@ -1,5 +1,7 @@
 //! What differs between two configurations, in a person's words.
 
+mod rules;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
@@ -102,7 +104,10 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     for setting in &after {
         match old_values.get(setting.path.as_str()) {
             Some(known) if *known == setting => {}
-            Some(known) => changes.push(changed(known, setting)),
+            Some(known) => match rules::changed(old, new, &setting.path) {
+                Some(rule) => changes.push(rule),
+                None => changes.push(changed(known, setting)),
+            },
             None => come_or_gone(setting, &old_tables, ChangeKind::Added, &mut told, &mut changes),
         }
     }
@@ -152,6 +157,8 @@ fn tables(config: &Config, routes: &[&Route]) -> BTreeSet<String> {
     tables.extend(config.shadows.iter().map(|it| format!("shadow.{}", it.name)));
     tables.extend(config.rollouts.iter().map(|it| format!("rollout.{}", it.name)));
     tables.extend(config.kpis.iter().map(|it| format!("kpi.{}", it.name)));
+    tables.extend(config.flags.groups.iter().map(|it| format!("group.{}", it.name)));
+    tables.extend(config.flags.own.iter().map(|it| format!("flag.{}", it.name)));
     for upstream in &config.upstreams {
         let name = format!("upstream.{}", upstream.name);
         let versions = upstream.versions.iter();
@@ -196,9 +203,11 @@ fn come_or_gone(
 fn missing_table(path: &str, tables: &BTreeSet<String>) -> Option<String> {
     let keys: Vec<&str> = path.split('.').collect();
     let named = match keys.as_slice() {
-        ["listener" | "upstream" | "route" | "shadow" | "rollout" | "kpi", _, ..] => {
-            keys[..2].join(".")
-        }
+        [
+            "listener" | "upstream" | "route" | "shadow" | "rollout" | "kpi" | "group" | "flag",
+            _,
+            ..,
+        ] => keys[..2].join("."),
         _ => return None,
     };
     if !tables.contains(&named) {

@@ -19,7 +19,7 @@ use std::{collections::HashMap, hash::Hash};
 
 use crate::{
     code, known,
-    model::{Config, Name, Shadow, Upstream, UpstreamIx, VersionIx},
+    model::{Config, Name, Shadow, Upstream, UpstreamIx, VersionIx, flag::FlagCondition},
     names,
     problem::{Place, Problem, Severity, Wrong},
     read::{Placed, Reader, Scope},
@@ -39,17 +39,20 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
     let limits = service::limits(&mut reader, &scope);
     let admin = service::admin(&mut reader, &scope);
     let metrics = service::metrics(&mut reader, &scope);
-    let listeners = listener::all(&mut reader, &scope, &admin, &metrics);
+    let terms = flag::terms(&mut reader, &scope);
+    let ours = listener::Ours { admin: &admin, metrics: &metrics, ofrep: &terms.binds };
+    let listeners = listener::all(&mut reader, &scope, &ours);
     let upstreams = Upstreams::new(upstream::all(&mut reader, &scope));
-    let globals = route::Globals { timeouts: &timeouts, limits: &limits };
+    let flags = flag::all(&mut reader, &scope, terms, &upstreams);
+    let globals = route::Globals { timeouts: &timeouts, limits: &limits, flags: &flags };
     let routes = route::all(&mut reader, &scope, &upstreams, &globals);
     overlap::check(&mut reader, &routes);
-    let shadows = shadow::all(&mut reader, &scope, &upstreams);
+    let shadows = shadow::all(&mut reader, &scope, &upstreams, &flags);
     let kpis = kpi::all(&mut reader, &scope, &upstreams);
     let known = rollout::Known { upstreams: &upstreams, shadows: &shadows, kpis: &kpis };
     let rollouts = rollout::all(&mut reader, &scope, &known);
-    let flags = flag::all(&mut reader, &scope);
-    unused(&mut reader, &upstreams.declared, &routes, &shadows);
+    flag::bounded(&mut reader, &scope, &flags, on_flags(&routes, &shadows));
+    unused(&mut reader, &upstreams.declared, &routes, &shadows, &flags);
 
     Config {
         listeners,
@@ -57,7 +60,7 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
         routes: routes.into_iter().map(|declared| declared.route).collect(),
         shadows,
         rollouts,
-        flags,
+        flags: flags.flags,
         kpis: kpis.into_iter().map(|declared| declared.kpi).collect(),
         metrics,
         log: service::log(&mut reader, &scope),
@@ -142,6 +145,15 @@ fn end(
 ) -> Option<Placed<(UpstreamIx, Option<VersionIx>)>> {
     needed(reader, table, scope, key);
     let text = reader.form(scope, key, |text| Ok(text.to_owned()))?;
+    found(reader, &text, upstreams)
+}
+
+/// What a text names; `None` if it is wrong, which is told.
+fn found(
+    reader: &mut Reader<'_, '_>,
+    text: &Placed<String>,
+    upstreams: &Upstreams,
+) -> Option<Placed<(UpstreamIx, Option<VersionIx>)>> {
     match target(&text.value, upstreams) {
         Ok(value) => Some(Placed { value, place: text.place }),
         Err((wrong, declared)) => {
@@ -203,12 +215,14 @@ fn repeated<T: Eq + Hash + Clone>(
     repeated
 }
 
-/// Warns of upstreams that no route leads to, and of having no route at all.
+/// Warns of upstreams that no route leads to, of having no route at all, and of flags and groups
+/// that nothing asks for.
 fn unused(
     reader: &mut Reader<'_, '_>,
     upstreams: &[Declared],
     routes: &[route::DeclaredRoute],
     shadows: &[Shadow],
+    flags: &flag::Declared,
 ) {
     // With an error elsewhere, such as a mistyped table, this would only be noise.
     if reader.sources.problems.iter().any(|problem| problem.severity == Severity::Error) {
@@ -229,4 +243,15 @@ fn unused(
             reader.tell(Problem::warning(code::UNUSED, declared.place, message));
         }
     }
+    flag::unused(reader, flags, on_flags(routes, shadows));
+}
+
+/// What routes and shadows match on.
+fn on_flags<'m>(
+    routes: &'m [route::DeclaredRoute],
+    shadows: &'m [Shadow],
+) -> impl Iterator<Item = &'m FlagCondition> {
+    let of_routes = routes.iter().map(|declared| &declared.route.matches);
+    let matches = of_routes.chain(shadows.iter().map(|shadow| &shadow.matches));
+    matches.flat_map(|matches| &matches.flags)
 }

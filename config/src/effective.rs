@@ -1,5 +1,6 @@
 //! A configuration written down: every setting with the value that holds.
 
+pub(crate) mod flag;
 mod rollout;
 mod shadow;
 mod tls;
@@ -49,6 +50,13 @@ pub(crate) fn with_routes<'c>(
     }
     for it in routes {
         out.within(&format!("route.{}", it.name), |out| route(out, it, config));
+    }
+    out.within("flags", |out| flag::terms(out, &config.flags));
+    for it in &config.flags.groups {
+        out.within(&format!("group.{}", it.name), |out| flag::group(out, it, &config.flags));
+    }
+    for it in &config.flags.own {
+        out.within(&format!("flag.{}", it.name), |out| flag::flag(out, it, config));
     }
     for it in &config.shadows {
         out.within(&format!("shadow.{}", it.name), |out| shadow::write(out, it, config));
@@ -107,6 +115,15 @@ impl Writer {
 
     fn text(&mut self, key: &str, value: impl Display) {
         self.plain(key, quoted(value));
+    }
+
+    /// A secret, if there is one.
+    fn secret(&mut self, key: &str, secret: &Secret) {
+        if *secret != Secret::default() {
+            let path = format!("{}{key}", self.path);
+            let value = REDACTED.to_owned();
+            self.settings.push(Setting { path, value, secret: secret.clone() });
+        }
     }
 
     /// A text that may be left out.
@@ -251,12 +268,8 @@ fn sticky(out: &mut Writer, it: &Sticky) {
     }
     out.text("cookie", &it.cookie);
     out.text("max_age", show_duration(it.max_age));
-    if it.secret != Secret::default() {
-        out.plain("secret", REDACTED);
-        if let Some(setting) = out.settings.last_mut() {
-            setting.secret = it.secret.clone();
-        }
-    }
+    out.secret("secret", &it.secret);
+    out.text("salt", &it.salt);
 }
 
 fn key(it: &Key) -> String {
@@ -383,19 +396,21 @@ fn matches(out: &mut Writer, it: &Match) {
         [("header", &it.headers), ("query", &it.query), ("cookie", &it.cookies)]
     {
         for (name, condition) in conditions {
-            let key = format!("{key}.{}", bare(name));
-            match condition {
-                Condition::Present(present) => {
-                    out.plain(&key, format!("{{ present = {present} }}"))
-                }
-                Condition::OneOf(texts) => out.texts(&key, texts.iter()),
-                Condition::Regex(regex) => {
-                    out.plain(&key, format!("{{ regex = {} }}", quoted(bare_pattern(regex))));
-                }
-            }
+            condition_on(out, &format!("{key}.{}", bare(name)), condition);
         }
     }
     out.texts("client", it.clients.iter());
+    flag::conditions(out, &it.flags);
+}
+
+fn condition_on(out: &mut Writer, key: &str, it: &Condition) {
+    match it {
+        Condition::Present(present) => out.plain(key, format!("{{ present = {present} }}")),
+        Condition::OneOf(texts) => out.texts(key, texts.iter()),
+        Condition::Regex(regex) => {
+            out.plain(key, format!("{{ regex = {} }}", quoted(bare_pattern(regex))));
+        }
+    }
 }
 
 fn timeouts(out: &mut Writer, it: &Timeouts) {

@@ -55,6 +55,16 @@ pub enum Kind {
     Certificate,
     /// A step of a rollout: `"5% for 20m"` or a table.
     Step,
+    /// A rule of a flag: for whom, and what they get.
+    Rule,
+    /// A percentage, or one that grows by itself within a time.
+    Ramp,
+    /// A condition on flags: a name, a list of them, or a table.
+    Flags,
+    /// A date or a moment: of TOML, or as RFC 3339 text.
+    Moment,
+    /// Anything, as it stands.
+    Value,
     /// Any text.
     Text,
     /// A text of this form.

@@ -1,5 +1,7 @@
 //! What is written from the rows: the reference, the schema for editors, the manual.
 
+mod flags;
+
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
@@ -19,6 +21,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("rollout", "shop"),
     ("test", "checkout"),
     ("kpi", "orders"),
+    ("group", "staff"),
+    ("flag", "new-cart"),
 ];
 
 /// Where the remark behind a key begins.
@@ -168,6 +172,11 @@ fn kind_schema(kind: &Kind, path: &str) -> Json {
         }
         Kind::Step => step_schema(),
         Kind::Certificate => certificate_schema(),
+        Kind::Rule => flags::rule(),
+        Kind::Ramp => flags::ramp(),
+        Kind::Flags => flags::condition(),
+        Kind::Moment => scalar(json!({ "type": "string" })),
+        Kind::Value => json!({}),
         Kind::Text | Kind::Form(_) => scalar(json!({ "type": "string" })),
         Kind::Choice { now, .. } => scalar(json!({ "enum": now })),
         Kind::IntegerOr(_) => scalar(json!({ "type": ["integer", "string"] })),
@@ -315,6 +324,11 @@ fn takes(kind: &Kind) -> String {
         Kind::Worse { points: false } => "allowance in percent".to_owned(),
         Kind::Step => "step".to_owned(),
         Kind::Certificate => "{ cert, key, ocsp }".to_owned(),
+        Kind::Rule => "rule".to_owned(),
+        Kind::Ramp => "number of percent, or a table".to_owned(),
+        Kind::Flags => "condition on flags".to_owned(),
+        Kind::Moment => "date or moment".to_owned(),
+        Kind::Value => "value".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Form(form) => (*form).to_owned(),
         Kind::Choice { now, .. } => now.join(" | "),

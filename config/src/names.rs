@@ -2,6 +2,7 @@
 //!
 //! Every function is total: it takes any text and gives the value or what is [`Wrong`].
 
+mod flag;
 mod window;
 
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::Arc};
@@ -15,6 +16,9 @@ use crate::{
     problem::Wrong,
 };
 
+pub(crate) use flag::{
+    attribute, claim, flag, moment, place, show_moment, show_place, source, token_place, user,
+};
 pub(crate) use window::{show_window, window};
 
 /// The quantiles of latency that a gate may hold by themselves, and their keys.
@@ -149,6 +153,11 @@ pub(crate) fn loopback(text: &str) -> Result<SocketAddr, Wrong> {
     Err(Wrong::new(code::ADMIN, format!("the admin API may not listen on {address}"))
         .label("not a loopback address")
         .help("other addresses need tokens or TLS, which come in a later version".to_owned()))
+}
+
+/// An address to listen on that is no socket's path.
+pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, Wrong> {
+    text.parse().map_err(|_| address(text, "\"IP:PORT\" or \"[IPv6]:PORT\""))
 }
 
 /// A network, or an address that stands for itself.
@@ -361,9 +370,12 @@ pub(crate) fn key(text: &str) -> Result<Key, Wrong> {
 
 /// Where a webhook is, without credentials.
 pub(crate) fn webhook(text: &str) -> Result<Arc<str>, Wrong> {
-    let wrong = |label: &str| {
-        Wrong::new(code::URL, format!("`{text}` is not a webhook's address")).label(label)
-    };
+    url(text, "a webhook's address")
+}
+
+/// What HTTP is spoken to, without credentials.
+fn url(text: &str, what: &str) -> Result<Arc<str>, Wrong> {
+    let wrong = |label: &str| Wrong::new(code::URL, format!("`{text}` is not {what}")).label(label);
     let form = "expected \"http://HOST:PORT/PATH\" or \"https://HOST/PATH\"";
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let rest = rest.ok_or_else(|| wrong(form))?;

@@ -74,6 +74,8 @@ pub const CERTIFICATE: &str = code::CERTIFICATE;
 pub const PRIVATE_KEY: &str = code::PRIVATE_KEY;
 /// Code of a certificate that works, but hardly as it should.
 pub const COVERS: &str = code::COVERS;
+/// Code of what is wrong with the keys of tokens.
+pub const TOKEN_KEYS: &str = code::TOKEN_KEYS;
 
 impl Problem {
     /// An error, for now without a label.

@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// Tables whose keys are names, and which therefore join over several files.
-const JOINED: &[&str] = &["listener", "upstream", "route", "shadow", "rollout", "kpi"];
+const JOINED: &[&str] =
+    &["listener", "upstream", "route", "shadow", "rollout", "kpi", "group", "flag"];
 /// Largest file we read: enough for 50,000 routes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -32,11 +33,13 @@ pub struct Options<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// Folder that relative paths of a text start from; without it, a text reads no file at all.
     pub base: Option<&'a Path>,
+    /// Seconds since 1970, for what has an end; without it, nothing has expired.
+    pub now: Option<u64>,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { sets: &[], env: &|_| None, base: None }
+        Self { sets: &[], env: &|_| None, base: None, now: None }
     }
 }
 
@@ -129,8 +132,27 @@ impl<'a> Sources<'a> {
     ) -> Result<(PathBuf, Secret, u32), String> {
         let folder = self.folder(place.file).ok_or("this text may not read files")?;
         let path = folder.join(name);
-        let (bytes, mode) = read_bytes(&path)?;
+        let (bytes, mode) = read_bytes(&path, FILE_BYTES_MAX)?;
         Ok((std::path::absolute(&path).unwrap_or(path), Secret(bytes), mode))
+    }
+
+    /// Path and lines of a file named by a value at `place`, which may hold `max` bytes.
+    pub(crate) fn read_lines(
+        &self,
+        place: Place,
+        name: &str,
+        max: u64,
+    ) -> Result<(PathBuf, String), String> {
+        let folder = self.folder(place.file).ok_or("this text may not read files")?;
+        let path = folder.join(name);
+        let text = utf8(read_bytes(&path, max)?.0)?;
+        Ok((std::path::absolute(&path).unwrap_or(path), text))
+    }
+
+    /// The absolute path of a file that a value at `place` names, and that is not read now.
+    pub(crate) fn path_of(&self, place: Place, name: &Path) -> PathBuf {
+        let path = self.folder(place.file).unwrap_or_default().join(name);
+        std::path::absolute(&path).unwrap_or(path)
     }
 
     fn include(&mut self, table: &mut Table) {
@@ -324,6 +346,7 @@ fn relocate(node: &mut Node, place: Place) {
         | Value::Integer(_)
         | Value::Float(_)
         | Value::Bool(_)
+        | Value::Date(_)
         | Value::Foreign(_) => {}
     }
 }
@@ -367,21 +390,24 @@ fn glob(pattern: &str, name: &str) -> bool {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let (bytes, _) = read_bytes(path)?;
+    utf8(read_bytes(path, FILE_BYTES_MAX)?.0)
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
 }
 
-/// What a file holds, and its permission bits.
-fn read_bytes(path: &Path) -> Result<(Vec<u8>, u32), String> {
+/// What a file of `max` bytes at most holds, and its permission bits.
+fn read_bytes(path: &Path, max: u64) -> Result<(Vec<u8>, u32), String> {
     let file = fs::File::open(path).map_err(|error| why(&error))?;
     let meta = file.metadata().map_err(|error| why(&error))?;
     if meta.is_dir() {
         return Err("it is a folder".to_owned());
     }
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| why(&error))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err("it is larger than 4 MiB".to_owned());
+    file.take(max + 1).read_to_end(&mut bytes).map_err(|error| why(&error))?;
+    if bytes.len() as u64 > max {
+        return Err(format!("it is larger than {} MiB", max >> 20));
     }
     Ok((bytes, meta.permissions().mode() & 0o7777))
 }

@@ -25,7 +25,9 @@ pub(crate) enum Value {
     Bool(bool),
     List(Vec<Node>),
     Table(Table),
-    /// What no key of ours takes, by its name: a date, an integer of more than 64 bits.
+    /// A date, a time or both, as TOML writes them.
+    Date(String),
+    /// What no key of ours takes, by its name: an integer of more than 64 bits.
     Foreign(&'static str),
 }
 
@@ -77,7 +79,7 @@ impl Node {
                 .parse()
                 .map_or(Value::Foreign("a number out of range"), Value::Float),
             DeValue::Boolean(truth) => Value::Bool(truth),
-            DeValue::Datetime(_) => Value::Foreign("a date"),
+            DeValue::Datetime(date) => Value::Date(date.to_string()),
             DeValue::Array(items) => {
                 Value::List(items.into_iter().map(|item| Self::from_toml(item, file)).collect())
             }
@@ -116,6 +118,7 @@ impl Node {
             | Value::Bool(_)
             | Value::List(_)
             | Value::Table(_)
+            | Value::Date(_)
             | Value::Foreign(_) => None,
         }
     }
@@ -129,6 +132,7 @@ impl Node {
             Value::Bool(_) => "a boolean",
             Value::List(_) => "a list",
             Value::Table(_) => "a table",
+            Value::Date(_) => "a date",
             Value::Foreign(name) => name,
         }
     }

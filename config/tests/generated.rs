@@ -91,6 +91,22 @@ fn companions(path: &str) -> Vec<(String, String)> {
         ("rollout.*.gate.kpi.", "kpi.orders.from", "late"),
         ("kpi.", "kpi.orders.of", "shop"),
         ("kpi.", "kpi.orders.from", "late"),
+        ("flags.jwt.", "flags.jwt.keys", "reference.toml"),
+        ("group.", "flag.new-cart.rules", "[{ group = \"staff\", serve = \"on\" }]"),
+        ("group.", "flags.ofrep", "{}"),
+        ("group.", "flags.by", "cookie:uid"),
+        ("group.*.by", "group.staff.percent", "10"),
+        ("group.*.salt", "group.staff.percent", "10"),
+        ("group.*.claim", "flags.jwt.keys", "reference.toml"),
+        ("group.*.any", "group.beta.client", "10.0.0.0/8"),
+        ("flag.", "flags.ofrep", "{}"),
+        ("flag.", "flags.by", "cookie:uid"),
+        ("flag.", "flag.new-cart.enabled", "true"),
+        ("flag.*.judge.", "flag.new-cart.judge.upstream", "shop"),
+        ("route.*.match.flag", "flag.new-cart.percent", "10"),
+        ("route.*.match.flag", "flags.by", "cookie:uid"),
+        ("shadow.*.match.flag", "flag.new-cart.percent", "10"),
+        ("shadow.*.match.flag", "flags.by", "cookie:uid"),
     ];
     let own = generate::concrete(path);
     needed
@@ -115,7 +131,7 @@ fn written_defaults_are_what_holds_without_them() {
         let loaded = load(&path, &Options { sets: &sets, ..Options::default() });
         effective(&loaded.unwrap_or_else(|problems| panic!("{problems}")).config)
     };
-    for table in ["shadow.", "rollout.", "metrics."] {
+    for table in ["shadow.", "rollout.", "metrics.", "flags.", "flag."] {
         let (none, all) = (effective_with(table, false), effective_with(table, true));
         assert!(all.len() >= none.len() && none.iter().any(|it| it.path.starts_with(table)));
         for setting in none {

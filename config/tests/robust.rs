@@ -7,6 +7,18 @@ use gnomon_config::{Options, Problems, effective, parse};
 /// Texts that each go to a corner; the fuzzer starts from these and the samples.
 const SEEDS: &str = include_str!("../sample/fuzz-seeds.txt");
 
+/// Short, since each of its bytes is changed.
+const FLAGS: &str = "listen = \"[::]:1\"
+flags = { by = \"claim:a\", send = [\"b\"], source = \"ofrep+http://c\" }
+[route.a]
+match.flag = [\"!b\", { b = { not = \"off\" } }]
+[group.a]
+users = [\"u\"]
+any = [\"d\"]
+[flag.b]
+rules = [{ group = \"a\", percent = { to = 9, start = 2026-12-01, end = \"2026-12-03\" }, serve = { on = 1 } }]
+";
+
 fn try_it(text: &str) {
     let show = |problems: &Problems| {
         assert_eq!(problems.render(false).is_empty(), problems.is_empty());
@@ -38,6 +50,9 @@ fn seeds_do_not_panic() {
         // Under a table where free texts and numbers go.
         try_it(&format!("[upstream.a]\n{seed}"));
         try_it(&format!("[route.a]\n{seed}"));
+        try_it(&format!("[flags]\n{seed}"));
+        try_it(&format!("[flag.a]\n{seed}"));
+        try_it(&format!("flag.a.rules = {{ group = \"a\", serve = \"on\" }}\n[group.a]\n{seed}"));
         try_it(&format!(
             "upstream.a.versions = {{ v1 = \"a:1\", v2 = \"a:2\" }}\n[rollout.a]\n{seed}"
         ));
@@ -46,7 +61,7 @@ fn seeds_do_not_panic() {
 
 #[test]
 fn samples_with_any_byte_changed_do_not_panic() {
-    for text in [sample("minimal.toml"), sample("canary.toml")] {
+    for text in [sample("minimal.toml"), sample("canary.toml"), FLAGS.to_owned()] {
         for at in 0..text.len() {
             if !text.is_char_boundary(at) || !text.is_char_boundary(at + 1) {
                 continue;

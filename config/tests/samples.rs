@@ -8,6 +8,7 @@ use gnomon_config::{
         Action, ArrayRule, Compare, Direction, Fuse, Gate, KpiSource, Limit, Metrics, Noise, On,
         OnFail, OnInconclusive, Redact, Rollout, Share, Stage, Start, Step, StickyMode, Timing,
         UpstreamIx, VersionIx, Worse,
+        flag::{Portion, Told},
     },
 };
 
@@ -55,6 +56,22 @@ fn a_shadow_that_says_no_more_than_it_must_has_the_defaults() {
     let config = loaded.unwrap_or_else(|problems| panic!("{problems}")).config;
     assert_eq!(config.shadows[0].compare, Compare::default());
     assert_eq!(config.shadows[0].redact, Redact::default());
+}
+
+#[test]
+fn a_flag_goes_to_staff_first_and_then_to_a_tenth() {
+    let config = sample("flags.toml");
+    let flags = &config.flags;
+    let groups: Vec<&str> = flags.groups.iter().map(|group| &*group.name).collect();
+    assert_eq!(groups, ["staff", "asked", "beta", "bots"]);
+    let cart = &flags.own[0];
+    assert_eq!((cart.rules[0].groups.as_slice(), cart.rules[0].portion), (&[2][..], None));
+    assert_eq!(cart.rules[1].portion, Some(Portion::Fixed(Share(10_000))));
+    assert_eq!(cart.rules[1].not, [3]);
+    assert_eq!((flags.own[1].rules.len(), flags.own[2].default), (2, 0));
+    assert!(flags.by.is_some() && flags.send == Told::All && flags.header.is_some());
+    assert_eq!(config.routes[1].matches.flags[0].flag, cart.name);
+    assert_eq!(config.routes[1].action, Action::Forward(UpstreamIx(0), Some(VersionIx(1))));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What `wire`, `policy` and `config` cost, in instructions: `cargo x micro`, or with the names of some cases.
+//! What `wire`, `policy`, `config` and `flags` cost, in instructions: `cargo x micro`, or with the names
+//! of some cases.
 //!
 //! A machine that others use, or a slow one, runs the same code in another time but with the same
 //! instructions, so they can be compared with a number that was written down earlier. That number
@@ -11,12 +12,13 @@
 //! processor, the same on every x86-64 machine that has AVX2. So the same binary gives the same
 //! counts everywhere, but for the C library's part, which is told apart (see [`baseline`]).
 //!
-//! `wire`, `policy`, `config` and this crate are compiled in one unit each (see the workspace's manifest).
+//! `wire`, `policy`, `config`, `flags` and this crate are compiled in one unit each (see the workspace's manifest).
 //! In several, a change to one function can move another one by more than what is tolerated here.
 
 mod baseline;
 mod callgrind;
 mod config;
+mod flags;
 mod policy;
 mod texts;
 mod wire;
@@ -159,7 +161,8 @@ fn say(text: &str) {
 }
 
 fn cases() -> impl Iterator<Item = Case> {
-    wire::CASES.into_iter().chain(policy::CASES).chain(config::CASES)
+    let all = wire::CASES.into_iter().chain(policy::CASES);
+    all.chain(config::CASES).chain(flags::CASES)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `listen` and `[listener.*]`: where clients connect.
 
+use std::net::SocketAddr;
+
 use super::{named, repeated, tls};
 use crate::{
     code,
@@ -9,13 +11,15 @@ use crate::{
     read::{Placed, Reader, Scope, shared, values},
 };
 
+/// Where we listen for whoever is no client.
+pub(super) struct Ours<'a> {
+    pub(super) admin: &'a Admin,
+    pub(super) metrics: &'a Metrics,
+    pub(super) ofrep: &'a [Placed<SocketAddr>],
+}
+
 /// Every listener; at least one, or a problem.
-pub(super) fn all(
-    reader: &mut Reader<'_, '_>,
-    root: &Scope<'_>,
-    admin: &Admin,
-    metrics: &Metrics,
-) -> Vec<Listener> {
+pub(super) fn all(reader: &mut Reader<'_, '_>, root: &Scope<'_>, ours: &Ours<'_>) -> Vec<Listener> {
     let mut listeners = Vec::new();
     let mut binds = Vec::new();
     if let Some(short) = root.entry("listen") {
@@ -47,7 +51,7 @@ pub(super) fn all(
                 .help("add listen = \"0.0.0.0:8080\"".to_owned()),
         );
     }
-    same_addresses(reader, root, binds, admin, metrics);
+    same_addresses(reader, root, binds, ours);
     listeners
 }
 
@@ -84,21 +88,23 @@ fn same_addresses(
     reader: &mut Reader<'_, '_>,
     root: &Scope<'_>,
     binds: Vec<Placed<Bind>>,
-    admin: &Admin,
-    metrics: &Metrics,
+    ours: &Ours<'_>,
 ) {
+    let Ours { admin, metrics, ofrep } = ours;
     let scope = root.child("admin");
     let mut all = vec![(Bind::Unix(admin.socket.clone()), scope.place_of("socket"))];
     all.extend(admin.listen.map(|address| (Bind::Tcp(address), scope.place_of("listen"))));
     let of_metrics = root.child("metrics").place_of("listen");
     let metrics =
         metrics.listen.map(|address| Placed { value: Bind::Tcp(address), place: of_metrics });
+    let ofrep = ofrep.iter().map(|it| Placed { value: Bind::Tcp(it.value), place: it.place });
     // Port 0 lets the kernel choose, each time anew.
     let fixed = |bind: &Bind| !matches!(bind, Bind::Tcp(address) if address.port() == 0);
     all.extend(
         binds
             .into_iter()
             .chain(metrics)
+            .chain(ofrep)
             .filter(|bind| fixed(&bind.value))
             .map(|b| (b.value, b.place)),
     );

@@ -56,7 +56,7 @@ struct Identity<'r> {
     /// Its kind and its text.
     path: (u8, &'r str),
     priority: i32,
-    /// Methods, and conditions on fields, query, cookies and client; in any order the same.
+    /// Methods, and conditions on fields, query, cookies, client and flags; in any order the same.
     others: String,
 }
 
@@ -75,6 +75,7 @@ impl<'r> Identity<'r> {
             sorted(&matches.query),
             sorted(&matches.cookies),
             sorted(&matches.clients),
+            sorted(&matches.flags),
         ];
         Self { host, path, priority: route.priority, others: others.join("\n") }
     }
@@ -120,6 +121,7 @@ fn covers(wide: &Match, narrow: &Match) -> bool {
         && wide.headers.iter().all(|condition| narrow.headers.contains(condition))
         && wide.query.iter().all(|condition| narrow.query.contains(condition))
         && wide.cookies.iter().all(|condition| narrow.cookies.contains(condition))
+        && wide.flags.iter().all(|condition| narrow.flags.contains(condition))
 }
 
 /// Whether a condition that allows `narrow` is stricter than one that allows `wide`; empty allows

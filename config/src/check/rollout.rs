@@ -3,6 +3,7 @@
 mod gate;
 mod steps;
 
+pub(super) use self::gate::HORIZON_SECONDS;
 use super::route;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Upstreams, named, rate, repeated, service, target};
+use super::{Upstreams, flag, named, rate, repeated, service, target};
 use crate::{
     code,
     fields::Field,
@@ -21,6 +21,7 @@ use crate::{
 pub(super) struct Globals<'a> {
     pub(super) timeouts: &'a Timeouts,
     pub(super) limits: &'a Limits,
+    pub(super) flags: &'a flag::Declared,
 }
 
 /// A route, with the places that problems point at.
@@ -58,7 +59,7 @@ fn route(
 ) -> DeclaredRoute {
     let told = reader.sources.problems.len();
     let name = named(reader, entry);
-    let matches = matches(reader, &scope.child("match"));
+    let matches = matches(reader, &scope.child("match"), globals.flags);
     let action = action(reader, scope, &name, upstreams);
     let broken = action.is_none() || reader.sources.problems.len() > told;
     let rewrite = scope.present("rewrite").map_or(Rewrite::Keep, |scope| rewrite(reader, &scope));
@@ -82,7 +83,11 @@ fn respond(status: u16, body: &str) -> Action {
     Action::Respond { status, body: shared(body), headers: Vec::new() }
 }
 
-pub(super) fn matches(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Match {
+pub(super) fn matches(
+    reader: &mut Reader<'_, '_>,
+    scope: &Scope<'_>,
+    flags: &flag::Declared,
+) -> Match {
     reader.not_empty(scope, &["host", "method", "client"]);
     let path = reader.form(scope, "path", names::path_pattern);
     let regex = regex(reader, scope, "path_regex", Anchor::Both);
@@ -101,7 +106,7 @@ pub(super) fn matches(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Match {
         query: conditions(reader, scope, "query", |name| Ok(shared(name))),
         cookies: conditions(reader, scope, "cookie", names::cookie_name),
         clients: distinct(reader.forms(scope, "client", names::network)),
-        flags: Vec::new(),
+        flags: flag::conditions(reader, scope, flags),
     }
 }
 
@@ -115,7 +120,7 @@ pub(super) fn distinct<T: PartialEq>(placed: Vec<Placed<T>>) -> Vec<T> {
     all
 }
 
-fn conditions(
+pub(super) fn conditions(
     reader: &mut Reader<'_, '_>,
     scope: &Scope<'_>,
     key: &str,

@@ -1,6 +1,6 @@
 //! What is not about traffic: deadlines, limits, admin, logs, state, threads.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use super::rate;
 use crate::{
@@ -114,14 +114,8 @@ pub(super) fn admin(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Admin {
 
 pub(super) fn metrics(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Metrics {
     let scope = root.child("metrics");
-    let address = |text: &str| {
-        text.parse::<SocketAddr>().map_err(|_| {
-            Wrong::new(code::ADDRESS, format!("`{text}` is not an address"))
-                .label("expected \"IP:PORT\" or \"[IPv6]:PORT\"")
-        })
-    };
     Metrics {
-        listen: reader.form(&scope, "listen", address).map(|address| address.value),
+        listen: reader.form(&scope, "listen", names::socket_address).map(|address| address.value),
         path: reader.form(&scope, "path", names::path).map_or_else(|| "/".into(), |it| it.value),
         buckets: buckets(reader, &scope),
         exemplars: reader.bool(&scope, "exemplars"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Upstreams, end, named, route};
+use super::{Upstreams, end, flag, named, route};
 use crate::{
     code,
     fields::Field,
@@ -29,6 +29,7 @@ pub(super) fn all(
     reader: &mut Reader<'_, '_>,
     root: &Scope<'_>,
     upstreams: &Upstreams,
+    flags: &flag::Declared,
 ) -> Vec<Shadow> {
     let tables = root.named("shadow");
     if tables.len() > SHADOWS_MAX {
@@ -37,7 +38,7 @@ pub(super) fn all(
     }
     let mut shadows = Vec::new();
     for (entry, scope) in tables {
-        shadows.extend(shadow(reader, entry, &scope, upstreams));
+        shadows.extend(shadow(reader, entry, &scope, upstreams, flags));
     }
     shadows
 }
@@ -47,11 +48,12 @@ fn shadow(
     entry: &Entry,
     scope: &Scope<'_>,
     upstreams: &Upstreams,
+    flags: &flag::Declared,
 ) -> Option<Shadow> {
     let name = named(reader, entry);
     let ends = ends(reader, entry, scope, upstreams);
     let matching = scope.child("match");
-    let matches = route::matches(reader, &matching);
+    let matches = route::matches(reader, &matching, flags);
     warn_of_writes(reader, &matching, &matches);
     let rewrite = scope.present("rewrite").map_or(Rewrite::Keep, |it| route::rewrite(reader, &it));
     route::fits(reader, scope, &matches.path, &rewrite);
@@ -63,7 +65,7 @@ fn shadow(
         to: ends.map_or((UpstreamIx(0), VersionIx(0)), |(_, to)| to),
         sample: reader.share(scope, "sample"),
         by: reader.form(scope, "by", names::key).map(|key| key.value),
-        salt: None,
+        salt: salt(reader, scope),
         matches,
         forced: reader.bool(scope, "forced"),
         noise: reader.value(scope, "noise", noise).unwrap_or(Noise::Off),
@@ -81,6 +83,16 @@ fn shadow(
         keep: keep(reader, &scope.child("keep")),
     };
     ends.map(|_| shadow)
+}
+
+/// What users' positions depend on, if there are users.
+fn salt(reader: &mut Reader<'_, '_>, scope: &Scope<'_>) -> Option<Arc<str>> {
+    let salt = reader.filled(scope, "salt")?;
+    if scope.entry("by").is_none() {
+        let problem = Problem::error(code::MISSING, scope.place_of("salt"), "`salt` needs `by`");
+        reader.tell(problem.label("without it, a coin decides for each request"));
+    }
+    Some(shared(&salt.value))
 }
 
 type Ends = ((UpstreamIx, Option<VersionIx>), (UpstreamIx, VersionIx));

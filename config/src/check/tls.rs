@@ -176,7 +176,7 @@ fn server_name(text: &str) -> Result<Arc<str>, Wrong> {
 
 impl Reader<'_, '_> {
     /// What the file holds that a value names, with where it is named.
-    fn as_material(&mut self, field: &'static Field, node: &Node) -> Option<Material> {
+    pub(super) fn as_material(&mut self, field: &'static Field, node: &Node) -> Option<Material> {
         let name = self.as_text(field, node)?;
         match self.sources.read_material(node.place, &name) {
             Ok((path, content, mode)) => {

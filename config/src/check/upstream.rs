@@ -229,7 +229,7 @@ fn sticky(reader: &mut Reader<'_, '_>, upstream: &Scope<'_>, name: &str) -> Stic
             .map_or_else(|| Arc::from(format!("gnomon_{name}")), |cookie| cookie.value),
         max_age: reader.duration(&rest, "max_age"),
         secret: reader.secret(&rest, "secret"),
-        salt: name.into(),
+        salt: reader.filled(&rest, "salt").map_or_else(|| name.into(), |it| it.value.into()),
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) fn write(out: &mut Writer, it: &Shadow, config: &Config) {
     if let Some(by) = &it.by {
         out.text("by", key(by));
     }
+    out.maybe("salt", it.salt.as_ref());
     out.within("match", |out| matches(out, &it.matches));
     out.plain("forced", it.forced);
     match it.noise {

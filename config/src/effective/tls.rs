@@ -30,7 +30,7 @@ pub(super) fn version(out: &mut Writer, it: &VersionTls) {
     out.plain("verify", it.verify);
 }
 
-fn file(out: &mut Writer, key: &str, it: &Material) {
+pub(super) fn file(out: &mut Writer, key: &str, it: &Material) {
     out.text(key, it.path.display());
     holding(out, std::iter::once(it));
 }

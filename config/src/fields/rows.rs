@@ -1,5 +1,6 @@
 //! The rows themselves, in the order in which the reference shows them.
 
+mod flags;
 mod rollout;
 mod service;
 mod shadow;
@@ -70,9 +71,13 @@ const NAMES: Kind = OneOrMany(&Text);
 /// Every key, in the order of the reference.
 pub const FIELDS: &[Field] = &joined();
 
-const PARTS: [&[Field]; 4] = [traffic::ROWS, shadow::ROWS, rollout::ROWS, service::ROWS];
-const LENGTH: usize =
-    traffic::ROWS.len() + shadow::ROWS.len() + rollout::ROWS.len() + service::ROWS.len();
+const PARTS: [&[Field]; 5] =
+    [traffic::ROWS, flags::ROWS, shadow::ROWS, rollout::ROWS, service::ROWS];
+const LENGTH: usize = traffic::ROWS.len()
+    + flags::ROWS.len()
+    + shadow::ROWS.len()
+    + rollout::ROWS.len()
+    + service::ROWS.len();
 
 #[expect(clippy::large_stack_arrays, reason = "the compiler evaluates it")]
 const fn joined() -> [Field; LENGTH] {

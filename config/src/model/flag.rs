@@ -15,6 +15,12 @@ pub const WATCHED_MAX: usize = 64;
 /// Variants of a flag at most.
 pub const VARIANTS_MAX: usize = 32;
 
+/// Flags of the configuration at most.
+pub const FLAGS_MAX: usize = 1000;
+
+/// Rules of a flag at most.
+pub const RULES_MAX: usize = 64;
+
 /// Where in a request a value stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
@@ -130,6 +136,8 @@ pub struct Group {
     pub clients: Vec<IpNet>,
     /// Their key is one of these, if there is a list, sorted.
     pub users: Option<Arc<[Box<str>]>>,
+    /// The file that the list was read from, absolute, if it is from one.
+    pub users_file: Option<PathBuf>,
     /// A share of them, if only that.
     pub share: Option<Share>,
     /// What tells users apart for `users` and `share`, if not `flags.by`.
@@ -178,6 +186,8 @@ pub struct FlagJudge {
     pub upstream: UpstreamIx,
     /// Index of the variant under test.
     pub variant: usize,
+    /// How long after a user's first request what goes wrong counts. Whole seconds.
+    pub horizon: Duration,
 }
 
 /// The value of a variant.

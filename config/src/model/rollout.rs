@@ -98,6 +98,29 @@ pub struct Gate {
     pub risk_latency: f64,
 }
 
+impl Default for Gate {
+    /// As of a rollout that says nothing of it.
+    fn default() -> Self {
+        let worse = |ratio, points| Limit { worse_by: Some(Worse { ratio, points }), max: None };
+        Self {
+            min_requests: 100,
+            confidence: Share(99_000),
+            warmup: Duration::from_secs(30),
+            horizon: Duration::from_secs(60),
+            timing: Timing::Total,
+            error_rate: worse(1.25, 0.0001),
+            timeout_rate: worse(1.25, 0.0001),
+            latency: worse(1.04, 0.0),
+            quantiles: Vec::new(),
+            saturation_max: None,
+            diff_rate_max: None,
+            kpis: Vec::new(),
+            risk_errors: 0.0005,
+            risk_latency: 0.005,
+        }
+    }
+}
+
 /// What one signal is held to. Both must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limit {

@@ -93,7 +93,7 @@ impl Context for RequestContext<'_> {
     }
 
     fn client(&self) -> Option<IpAddr> {
-        Some(self.client)
+        Some(self.client.to_canonical())
     }
 
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
@@ -159,7 +159,8 @@ impl Context for JsonContext<'_> {
     }
 
     fn client(&self) -> Option<IpAddr> {
-        self.at(&Place::Key(Key::ClientIp))?.as_str()?.parse().ok()
+        let client: IpAddr = self.at(&Place::Key(Key::ClientIp))?.as_str()?.parse().ok()?;
+        Some(client.to_canonical())
     }
 
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {

@@ -6,8 +6,10 @@ use gnomon_config::model::flag::WATCHED_MAX;
 
 use crate::{
     context::RequestContext,
+    groups::Memberships,
     resolution::Resolution,
-    set::{FlagSet, Memberships},
+    rules::{Draw, Pair},
+    set::FlagSet,
 };
 
 /// The flags of one request. All who ask, ask this; so they agree, whatever is changed meanwhile.
@@ -22,6 +24,8 @@ pub struct Evaluation<'a> {
     known: [Cell<Option<Resolution>>; WATCHED_MAX],
     /// A bit for each watched flag whose answer has made a difference.
     used: Cell<u64>,
+    /// A bit for each watched flag whose answer was told to us.
+    frozen: Cell<u64>,
 }
 
 impl<'a> Evaluation<'a> {
@@ -35,6 +39,7 @@ impl<'a> Evaluation<'a> {
             memberships: Memberships::default(),
             known: [const { Cell::new(None) }; WATCHED_MAX],
             used: Cell::new(0),
+            frozen: Cell::new(0),
         }
     }
 
@@ -58,7 +63,18 @@ impl<'a> Evaluation<'a> {
 
     /// What it was told before by somebody who is believed.
     pub fn freeze(&self, place: usize, resolution: Resolution) {
+        self.frozen.set(self.frozen.get() | 1 << (place % WATCHED_MAX));
         self.known[place % WATCHED_MAX].set(Some(resolution));
+    }
+
+    /// How the watched flag at this place is drawn between two of its variants. Nothing if no draw
+    /// decides, or if somebody has told us what it comes to: then it was drawn elsewhere.
+    pub fn draw(&self, place: usize, pair: Pair) -> Option<Draw> {
+        if self.frozen.get() & 1 << (place % WATCHED_MAX) != 0 {
+            return None;
+        }
+        let flag = *self.set.watched().get(place)?;
+        self.set.draw(flag, pair, &self.context, self.now, &self.memberships)
     }
 
     /// What the watched flag at this place comes to.

@@ -1,5 +1,8 @@
 //! The rules of a flag of the configuration, compiled.
 
+#[cfg(test)]
+mod tests;
+
 use std::{borrow::Cow, sync::Arc};
 
 use gnomon_config::model::{
@@ -7,16 +10,23 @@ use gnomon_config::model::{
     flag::{self, Place, Portion, Rule},
 };
 
+pub use self::draw::{Draw, Pair};
 use crate::{
     Context, ErrorCode, Hasher, Reason, Resolution,
-    set::{Groups, Memberships},
+    explain::RuleOutcome,
+    groups::{Groups, Memberships},
+    hasher::POSITIONS,
 };
+
+mod draw;
 
 /// What decides about a flag of the configuration.
 #[derive(Debug)]
 pub(crate) struct Rules {
     default: u8,
     by: Option<Place>,
+    /// Whether that is what tells users apart for all flags.
+    is_common: bool,
     share: Hasher,
     variants: Hasher,
     rules: Box<[Compiled]>,
@@ -47,6 +57,7 @@ impl Rules {
         Self {
             default: index(default.unwrap_or(flag.default)),
             by: flag.by.clone().or_else(|| terms.by.clone()),
+            is_common: flag.by.is_none() || flag.by == terms.by,
             share: Hasher::salted(&flag.salt, secret),
             variants: Hasher::variants(&flag.salt, secret),
             rules: flag.rules.iter().map(|rule| Compiled::new(rule, share)).collect(),
@@ -62,6 +73,18 @@ impl Rules {
         now: u64,
         memberships: &Memberships,
     ) -> Resolution {
+        self.walk(groups, context, now, memberships, |_, _| {})
+    }
+
+    /// The same; `told` hears of each rule that was looked at, in order, what it came to.
+    pub(crate) fn walk(
+        &self,
+        groups: &Groups,
+        context: &impl Context,
+        now: u64,
+        memberships: &Memberships,
+        mut told: impl FnMut(usize, RuleOutcome),
+    ) -> Resolution {
         let otherwise = |reason| Resolution::of(self.default, reason);
         if self.rules.is_empty() {
             return otherwise(Reason::Static);
@@ -71,19 +94,32 @@ impl Rules {
         }
         let mut buffer = [0; 16];
         let mut key = Key::Unasked;
+        let mut position = None;
         let mut is_missed = false;
-        for rule in &self.rules {
+        for (number, rule) in self.rules.iter().enumerate() {
             if !rule.holds_for(groups, context, memberships) {
+                told(number, RuleOutcome::Elsewhere);
                 continue;
             }
             if rule.asks_for_key() && matches!(key, Key::Unasked) {
-                let by = self.by.as_ref();
-                key = by.and_then(|by| context.key(by, &mut buffer)).map_or(Key::Absent, Key::Is);
+                let user = match &self.by {
+                    Some(by) if self.is_common => memberships.user(by, context, &mut buffer),
+                    Some(by) => context.key(by, &mut buffer),
+                    None => None,
+                };
+                key = user.map_or(Key::Absent, Key::Is);
             }
-            match rule.serve(&key, self, now) {
-                Served::Variant(variant, reason) => return Resolution::of(variant, reason),
-                Served::Nobody => is_missed = true,
-                Served::Not => {}
+            match rule.serve(&key, &mut position, self, now) {
+                Served::Variant(variant, reason) => {
+                    told(number, RuleOutcome::Holds);
+                    return Resolution::of(variant, reason);
+                }
+                Served::Nobody => {
+                    told(number, RuleOutcome::NoKey);
+                    is_missed = true;
+                }
+                Served::Unlisted => told(number, RuleOutcome::Unlisted),
+                Served::Beyond => told(number, RuleOutcome::Beyond),
             }
         }
         let error = is_missed.then_some(ErrorCode::TargetingKeyMissing);
@@ -101,8 +137,10 @@ enum Key<'a> {
 
 enum Served {
     Variant(u8, Reason),
-    /// The rule is not for this user.
-    Not,
+    /// The rule is for other users, by name.
+    Unlisted,
+    /// The draw went against this user.
+    Beyond,
     /// The rule has to know its user and does not.
     Nobody,
 }
@@ -138,7 +176,8 @@ impl Compiled {
         self.portion.is_some() || self.serve.len() > 1 || !self.users.is_empty()
     }
 
-    fn serve(&self, key: &Key<'_>, flag: &Rules, now: u64) -> Served {
+    /// `position` is where the user stands, once that is known.
+    fn serve(&self, key: &Key<'_>, position: &mut Option<u32>, flag: &Rules, now: u64) -> Served {
         let is_drawn = self.portion.is_some() || self.serve.len() > 1;
         let Key::Is(key) = key else {
             return match self.serve.first() {
@@ -149,15 +188,16 @@ impl Compiled {
             };
         };
         if !self.users.is_empty() && !self.users.iter().any(|user| user.as_bytes() == &**key) {
-            return Served::Not;
+            return Served::Unlisted;
         }
         let share = self.portion.map_or(Share::WHOLE, |portion| share_at(portion, now));
-        if share != Share::WHOLE && flag.share.position(key) >= share.0 {
-            return Served::Not;
+        let mut stands_at = || *position.get_or_insert_with(|| flag.share.position(key));
+        if share != Share::WHOLE && stands_at() >= share.0 {
+            return Served::Beyond;
         }
         let reason = if is_drawn { Reason::Split } else { Reason::TargetingMatch };
         self.variant(key, &flag.variants)
-            .map_or(Served::Not, |variant| Served::Variant(variant, reason))
+            .map_or(Served::Beyond, |variant| Served::Variant(variant, reason))
     }
 
     /// The variant of a user among those who get any.

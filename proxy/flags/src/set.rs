@@ -1,23 +1,26 @@
 //! All flags as they are now.
 
-use std::{cell::Cell, collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use gnomon_config::{
     Config,
     model::{
-        Condition, Name, Share,
-        flag::{self, FlagCondition, Group, Told, VariantValue, WATCHED_MAX},
+        Name, Share,
+        flag::{self, FlagCondition, Told, VariantValue, WATCHED_MAX},
     },
 };
 use serde_json::{Map, Value};
 
 use crate::{
-    Context, Hasher, Override, Overrides, Reason, Resolution,
+    Context, ErrorCode, Hasher, Override, Overrides, Reason, Resolution, claimed,
     flagd::{Definition, Definitions},
     frozen::Seal,
-    logic::Expression,
-    rules::Rules,
+    groups::Groups,
+    logic::{Expression, Outcome},
+    rules::{Draw, Pair, Rules},
 };
+
+pub use crate::groups::Memberships;
 
 /// Index of a flag in its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +36,8 @@ pub struct FlagSet {
     watched: Box<[FlagIx]>,
     /// How many of the watched, from the first on, origins are told of.
     sent: usize,
-    groups: Groups,
+    uses_claims: bool,
+    pub(crate) groups: Groups,
     seal: Seal,
     /// What the source says of all its flags.
     pub metadata: Map<String, Value>,
@@ -56,7 +60,7 @@ pub struct Flag {
     pub is_foreign: bool,
     /// What is said of it, to be told to applications.
     pub metadata: Map<String, Value>,
-    program: Program,
+    pub(crate) program: Program,
 }
 
 /// What a flag can be.
@@ -70,7 +74,7 @@ pub struct Variant {
 
 /// What decides about a flag.
 #[derive(Debug)]
-enum Program {
+pub(crate) enum Program {
     Rules(Rules),
     Logic(Option<Expression>),
 }
@@ -122,8 +126,20 @@ impl FlagSet {
         let groups = Groups::new(&config);
         let seal = Seal::new(&terms.sign, &terms.secret);
         let metadata = foreign.metadata.clone();
+        let uses_claims = claimed::is_asked_for(terms, &watched);
         let revision = revision(&config, foreign, overrides);
-        Ok(Self { config, flags, by_name, watched, sent, groups, seal, metadata, revision })
+        Ok(Self {
+            config,
+            flags,
+            by_name,
+            watched,
+            sent,
+            uses_claims,
+            groups,
+            seal,
+            metadata,
+            revision,
+        })
     }
 
     /// What all flags have in common.
@@ -174,6 +190,12 @@ impl FlagSet {
         self.sent
     }
 
+    /// Whether what is evaluated for requests may ask for a claim of theirs.
+    #[must_use]
+    pub const fn uses_claims(&self) -> bool {
+        self.uses_claims
+    }
+
     /// What a flag comes to for `context`, at `now` in seconds since 1970.
     #[must_use]
     pub fn evaluate(&self, flag: FlagIx, context: &impl Context, now: u64) -> Resolution {
@@ -195,8 +217,50 @@ impl FlagSet {
         }
         match &flag.program {
             Program::Rules(rules) => rules.evaluate(&self.groups, context, now, memberships),
-            Program::Logic(expression) => flag.follow(expression.as_ref(), context, now),
+            Program::Logic(None) => flag.otherwise(Reason::Static),
+            Program::Logic(Some(rule)) => flag.follow(rule, context, now),
         }
+    }
+
+    /// How a flag is drawn for `context` between two of its variants; nothing if no draw decides which
+    /// of both it gets.
+    #[must_use]
+    pub fn draw(
+        &self,
+        flag: FlagIx,
+        pair: Pair,
+        context: &impl Context,
+        now: u64,
+        memberships: &Memberships,
+    ) -> Option<Draw> {
+        let flag = self.flag(flag);
+        match &flag.program {
+            Program::Rules(rules) if flag.enabled => {
+                rules.draw(pair, &self.groups, context, now, memberships)
+            }
+            Program::Rules(_) | Program::Logic(_) => None,
+        }
+    }
+
+    /// The end of the positions that may have had a variant of a flag by a draw, at any time up to
+    /// `now`.
+    #[must_use]
+    pub fn reach(&self, flag: FlagIx, variant: u8, now: u64) -> u32 {
+        match &self.flag(flag).program {
+            Program::Rules(rules) if self.flag(flag).enabled => rules.reach(variant, now),
+            Program::Rules(_) | Program::Logic(_) => 0,
+        }
+    }
+
+    /// A hash of all that decides how users are drawn for a flag: another one is another draw.
+    #[must_use]
+    pub fn draws(&self, flag: FlagIx) -> u64 {
+        let (terms, flag) = (self.terms(), self.flag(flag));
+        let Flag { enabled, default, program, .. } = flag;
+        let names: Vec<&str> = flag.variants.iter().map(|variant| &*variant.name).collect();
+        let groups = &terms.groups;
+        let hasher = Hasher::derive(b"gnomon draws 1", "", &terms.secret.0);
+        hasher.hash(format!("{enabled} {default:?} {names:?} {program:?} {groups:?}").as_bytes())
     }
 
     /// The groups that hold for `context`, by name, in order of declaration.
@@ -255,10 +319,25 @@ impl Flag {
     }
 
     /// What a rule in JSONLogic comes to.
-    fn follow(&self, _: Option<&Expression>, _: &impl Context, _: u64) -> Resolution {
-        self.default.map_or(Resolution::nothing(Reason::Default), |default| {
-            Resolution::of(default, Reason::Static)
-        })
+    fn follow(&self, rule: &Expression, context: &impl Context, now: u64) -> Resolution {
+        match rule.decide(context, &self.name, now) {
+            Ok(Outcome::Nothing) => self.otherwise(Reason::Default),
+            Ok(Outcome::Variant(name)) => {
+                let place = self.variants.iter().position(|variant| *variant.name == *name);
+                let place = place.and_then(|place| u8::try_from(place).ok());
+                place.map_or(Resolution::failed(ErrorCode::General), |place| {
+                    Resolution::of(place, Reason::TargetingMatch)
+                })
+            }
+            Ok(Outcome::Other) => Resolution::failed(ErrorCode::General),
+            Err(error) => Resolution::failed(error),
+        }
+    }
+
+    /// The default variant, for this reason. Without one, applications use their own.
+    fn otherwise(&self, reason: Reason) -> Resolution {
+        let default = self.default.map(|default| Resolution::of(default, reason));
+        default.unwrap_or(Resolution::nothing(Reason::Default))
     }
 
     /// Whether a condition of a route on this flag holds for what it came to.
@@ -270,84 +349,6 @@ impl Flag {
             None => variant.value == Value::Bool(true),
         });
         is_so != condition.not
-    }
-}
-
-/// The groups, compiled.
-#[derive(Debug)]
-pub(crate) struct Groups {
-    config: Arc<Config>,
-    hashers: Box<[Hasher]>,
-}
-
-/// Which groups a request is known to be in, or not: each is asked once.
-#[derive(Debug, Default)]
-pub struct Memberships {
-    known: Cell<u64>,
-    held: Cell<u64>,
-}
-
-impl Groups {
-    fn new(config: &Arc<Config>) -> Self {
-        let terms = &config.flags;
-        let secret = &terms.secret.0;
-        let hashers = terms.groups.iter().map(|group| Hasher::salted(&group.salt, secret));
-        Self { config: Arc::clone(config), hashers: hashers.collect() }
-    }
-
-    /// Whether any of these groups, a bit for each, holds.
-    pub(crate) fn any(
-        &self,
-        wanted: u64,
-        context: &impl Context,
-        memberships: &Memberships,
-    ) -> bool {
-        if memberships.held.get() & wanted != 0 {
-            return true;
-        }
-        let mut left = wanted & !memberships.known.get();
-        while left != 0 {
-            let at = left.trailing_zeros() as usize;
-            left &= left - 1;
-            let holds = self.holds(at, context, memberships);
-            memberships.known.set(memberships.known.get() | 1 << at);
-            if holds {
-                memberships.held.set(memberships.held.get() | 1 << at);
-                return true;
-            }
-        }
-        false
-    }
-
-    fn holds(&self, at: usize, context: &impl Context, memberships: &Memberships) -> bool {
-        let Some(group) = self.config.flags.groups.get(at) else { return false };
-        let any = group.any.iter().fold(0, |bits, group| bits | 1 << (group & 63));
-        group.conditions.iter().all(|(place, condition)| match condition {
-            Condition::Present(wanted) => context.any(place, |_| true) == *wanted,
-            Condition::OneOf(texts) => {
-                context.any(place, |value| texts.iter().any(|text| text.as_bytes() == value))
-            }
-            Condition::Regex(regex) => context.any(place, |value| regex.0.is_match(value)),
-        }) && (group.clients.is_empty()
-            || context.client().is_some_and(|ip| group.clients.iter().any(|net| net.contains(&ip))))
-            && self.has_user(at, group, context)
-            && (any == 0 || self.any(any, context, memberships))
-    }
-
-    fn has_user(&self, at: usize, group: &Group, context: &impl Context) -> bool {
-        if group.users.is_none() && group.share.is_none() {
-            return true;
-        }
-        let by = group.by.as_ref().or(self.config.flags.by.as_ref());
-        let mut buffer = [0; 16];
-        let Some(key) = by.and_then(|by| context.key(by, &mut buffer)) else { return false };
-        let is_listed = |users: &Arc<[Box<str>]>| {
-            users.binary_search_by(|user| user.as_bytes().cmp(&key)).is_ok()
-        };
-        group.users.as_ref().is_none_or(is_listed)
-            && group.share.is_none_or(|share| {
-                share == Share::WHOLE || self.hashers[at].position(&key) < share.0
-            })
     }
 }
 

@@ -38,7 +38,7 @@ pub use report::Report;
 pub use rules::Rules;
 pub use verdict::{Missing, Verdict, Why};
 pub use weighing::Judge;
-pub use words::{Occasion, words};
+pub use words::{Occasion, variants, words};
 
 #[cfg(test)]
 mod tests;

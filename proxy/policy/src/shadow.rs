@@ -108,7 +108,11 @@ impl ShadowTable {
                 }
             }
         }
-        let shadows = config.shadows.iter().map(Compiled::new).collect::<Result<_, _>>()?;
+        let of = |shadow: &Shadow| {
+            let UpstreamIx(from) = shadow.from.0;
+            Compiled::new(shadow, &config.upstreams[usize::from(from)])
+        };
+        let shadows = config.shadows.iter().map(of).collect::<Result<_, _>>()?;
         Ok(Self { of_versions, shadows })
     }
 
@@ -159,7 +163,7 @@ impl ShadowTable {
 }
 
 impl Compiled {
-    fn new(shadow: &Shadow) -> Result<Self, BadEdit> {
+    fn new(shadow: &Shadow, from: &model::Upstream) -> Result<Self, BadEdit> {
         let mark = (shadow.mark.clone(), shadow.name.clone());
         let mut wanted = shadow.edits.clone();
         wanted.remove.extend(shadow.without.iter().cloned());
@@ -168,7 +172,7 @@ impl Compiled {
         let path = shadow.matches.path.regex().and_then(matcher::anchored);
         Ok(Self {
             path,
-            hasher: sticky::hasher_of_shadow(shadow),
+            hasher: sticky::hasher_of_shadow(shadow, from),
             copy: edits::one(&shadow.name, &wanted)?,
             again: edits::one(&shadow.name, &again)?,
         })

@@ -43,11 +43,12 @@ pub fn hasher_of_balance(upstream: &Upstream) -> Hasher {
 }
 
 /// The hash that picks the users whose requests are copied for a shadow: its own, which is no wire
-/// format, unless it is to copy those whom a split or a flag with the same salt picks.
+/// format, unless it is to copy those whom a split or a flag with the same salt picks; the secret is that of the
+/// upstream whose requests are copied (`from`).
 #[must_use]
-pub fn hasher_of_shadow(shadow: &Shadow) -> Hasher {
+pub fn hasher_of_shadow(shadow: &Shadow, from: &Upstream) -> Hasher {
     match &shadow.salt {
-        Some(salt) => Hasher::salted(salt, b""),
+        Some(salt) => Hasher::salted(salt, &from.sticky.secret.0),
         None => Hasher::derive(b"gnomon shadow 1", &shadow.name, b""),
     }
 }

@@ -5,14 +5,14 @@ use std::{io::Read, path::Path};
 use gnomon_config::{Loaded, Options, Problems};
 
 use super::{FAILED, Failure};
-use crate::environment;
+use crate::{clock, environment};
 
 /// Stands for stdin.
 pub(super) const STDIN: &str = "-";
 
 /// Reads a configuration as `run` does.
 pub(super) fn load(path: &Path, sets: &[(String, String)]) -> Result<Loaded, Problems> {
-    gnomon_config::load(path, &Options { sets, env: &environment::variable, base: None })
+    gnomon_config::load(path, &options(sets, None))
 }
 
 /// The same; `-` is stdin, whose paths start from the working directory.
@@ -29,8 +29,11 @@ pub(super) fn load_any(
         .take(STDIN_BYTES_MAX)
         .read_to_string(&mut text)
         .map_err(|error| Failure::new(FAILED, format!("stdin cannot be read: {error}")))?;
-    let options = Options { sets, env: &environment::variable, base: Some(Path::new(".")) };
-    Ok(gnomon_config::parse("<stdin>", &text, &options))
+    Ok(gnomon_config::parse("<stdin>", &text, &options(sets, Some(Path::new(".")))))
+}
+
+fn options<'a>(sets: &'a [(String, String)], base: Option<&'a Path>) -> Options<'a> {
+    Options { sets, env: &environment::variable, base, now: Some(clock::wall().as_secs()) }
 }
 
 /// As large as a file may be.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Below, the judge would guess more often than not; above, it would never dare.
-const HORIZON_SECONDS: std::ops::RangeInclusive<u64> = 1..=600;
+pub(in crate::check) const HORIZON_SECONDS: std::ops::RangeInclusive<u64> = 1..=600;
 const CONFIDENCE: std::ops::RangeInclusive<Share> = Share(50_000)..=Share(99_999);
 
 pub(super) fn gate(

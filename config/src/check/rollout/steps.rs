@@ -69,6 +69,7 @@ fn step(reader: &mut Reader<'_, '_>, field: &'static Field, node: &Node) -> Opti
         | Value::Float(_)
         | Value::Bool(_)
         | Value::List(_)
+        | Value::Date(_)
         | Value::Foreign(_) => reader.mistyped(field, node, "a step such as \"5% for 20m\""),
     }?;
     let (Stage::Shadow(share) | Stage::Weight(share)) = value.to;

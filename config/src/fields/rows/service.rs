@@ -233,8 +233,6 @@ pub(super) const ROWS: &[Row] = &[
     later("runtime.numa", "memory placement"),
     later("runtime.user", "the user to become"),
     // What is to come.
-    later("flags", "a source of feature flags"),
-    later("flag", "feature flags"),
     later("trace", "tracing"),
     later("fleet", "several hosts that agree"),
 ];

@@ -4,7 +4,9 @@ use super::{
     super::{
         Effect::Reload,
         Field,
-        Kind::{Bool, BoolOr, Choice, Form, Integer, Map, Number, OneOrMany, Share, Size, Text},
+        Kind::{
+            Bool, BoolOr, Choice, Flags, Form, Integer, Map, Number, OneOrMany, Share, Size, Text,
+        },
         Preset::Default,
     },
     CONDITIONS, KIB, NAMES, NETWORKS, TEXTS, TIME, free, key, keyed, needed, rare, table,
@@ -30,6 +32,12 @@ pub(super) const ROWS: &[Field] = &[
         Form("cookie:NAME | header:NAME | query:NAME | client_ip"),
         "\"cookie:uid\"",
         "the same users are always copied; without it, a coin decides for each request",
+    ),
+    free(
+        "shadow.*.salt",
+        Text,
+        "\"shop\"",
+        "with `by`: the same as a split or a flag has, so that the same users are copied, under the secret of `from`'s `sticky`; positions of its own unless set",
     ),
     key(
         "shadow.*.forced",
@@ -110,6 +118,7 @@ pub(super) const ROWS: &[Field] = &[
         "[\"10.0.0.0/8\"]",
         "the client's address is in any of these",
     ),
+    free("shadow.*.match.flag", Flags, "\"new-cart\"", "conditions on flags, as in a route"),
     rare("shadow.*.headers", "edits of the copies alone, in the order remove, set, add"),
     rare("shadow.*.headers.request", "edits of the copies' requests"),
     free(

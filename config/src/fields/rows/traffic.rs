@@ -5,8 +5,8 @@ use super::{
         Effect::Reload,
         Field,
         Kind::{
-            Bool, Choice, Form, Integer, Map, OneOrMany, Percent, Secret, Share, Size, TableOr,
-            Text,
+            Bool, Choice, Flags, Form, Integer, Map, OneOrMany, Percent, Secret, Share, Size,
+            TableOr, Text,
         },
         Preset::{Commented, Default},
     },
@@ -256,6 +256,12 @@ pub(super) const ROWS: &[Field] = &[
         "{ file = \"/etc/gnomon/sticky.secret\" }",
         "at least 16 bytes that key the hash; the same on every host of a fleet",
     ),
+    free(
+        "upstream.*.sticky.salt",
+        Text,
+        "\"shop\"",
+        "what users' positions depend on: splits, shadows and flags with the same one and the same key and secret move together; the upstream's name unless set",
+    ),
     switch("upstream.*.health", "active checks of every endpoint; left out, there are none"),
     free(
         "upstream.*.health.path",
@@ -406,7 +412,12 @@ pub(super) const ROWS: &[Field] = &[
         "[\"10.0.0.0/8\"]",
         "the client's address is in any of these",
     ),
-    later("route.*.match.flag", "a feature flag"),
+    free(
+        "route.*.match.flag",
+        Flags,
+        "\"new-cart\"",
+        "conditions on flags: \"new-cart\" is true, \"!new-cart\" is not, { theme = \"dark\" } is a variant, { theme = { not = \"dark\" } } is another; a list has to hold as a whole",
+    ),
     rare("route.*.rewrite", "change of the request's target; one of"),
     free(
         "route.*.rewrite.strip_prefix",

@@ -1,5 +1,7 @@
 //! A report in sentences.
 
+mod variants;
+
 use std::time::Duration;
 
 use super::{
@@ -10,6 +12,17 @@ use super::{
     rules::{Allowed, Signal, Worsening, quantile_name},
     verdict::{Missing, Verdict, Why},
 };
+
+pub use variants::variants;
+
+/// What the two that are compared are called.
+#[derive(Clone, Copy, Debug)]
+struct Sides<'a> {
+    canary: &'a str,
+    stable: &'a str,
+}
+
+const VERSIONS: Sides<'_> = Sides { canary: "canary", stable: "stable" };
 
 /// What the sentences say besides the report.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +53,8 @@ pub fn words(report: &Report, occasion: &Occasion<'_>) -> String {
 fn rolled_back(report: &Report, occasion: &Occasion<'_>) -> String {
     let culprits = report.signals.iter().filter(|signal| signal.is_culprit);
     let told = culprits.filter(|signal| !is_told_by_errors(signal, report));
-    let signals: String = told.map(|signal| format!(" {}", told_of(signal, report))).collect();
+    let told = told.map(|signal| format!(" {}", told_of(signal, report, VERSIONS)));
+    let signals: String = told.collect();
     format!(
         "ROLLED BACK{} after {}.{signals} Evidence {} that the limit is broken; the rule is {}. A \
          healthy canary meets this rule in at most 1 of {} rollouts, however often one looks.",
@@ -64,7 +78,7 @@ fn is_told_by_errors(signal: &SignalReport, report: &Report) -> bool {
 }
 
 /// What one signal looks like.
-fn told_of(signal: &SignalReport, report: &Report) -> String {
+fn told_of(signal: &SignalReport, report: &Report, sides: Sides<'_>) -> String {
     let mut text = format!("{}: ", title(&signal.name));
     if matches!(signal.signal, Signal::Latency) {
         let Both { canary, stable } = report.times;
@@ -72,11 +86,12 @@ fn told_of(signal: &SignalReport, report: &Report) -> String {
             [("p50", canary.p50, stable.p50), ("p99", canary.p99, stable.p99)]
         {
             if let (Some(canary), Some(stable)) = (canary, stable) {
-                text.push_str(&format!("{name} {}, stable {}; ", time(canary), time(stable)));
+                let (canary, stable) = (time(canary), time(stable));
+                text.push_str(&format!("{name} {canary}, {} {stable}; ", sides.stable));
             }
         }
     }
-    text.push_str(&shares(signal));
+    text.push_str(&shares(signal, sides));
     if let Some(range) = signal.ratio {
         let likely = range.likely.map_or_else(|| "only one has any".to_owned(), times);
         let low = range.low.map_or_else(|| "0".to_owned(), plain);
@@ -87,7 +102,7 @@ fn told_of(signal: &SignalReport, report: &Report) -> String {
     text
 }
 
-fn shares(signal: &SignalReport) -> String {
+fn shares(signal: &SignalReport, sides: Sides<'_>) -> String {
     let one = |name: &str, counts: super::bernoulli::Counts| match signal.signal {
         Signal::Amount(..) => format!("{name} {} of the maximum", percent(counts.rate())),
         Signal::Errors
@@ -100,14 +115,17 @@ fn shares(signal: &SignalReport) -> String {
         }
     };
     let slow = match (signal.quantile, signal.signal, signal.allowed) {
-        (Some(quantile), ..) => format!("slower than stable's usual {}: ", quantile_name(quantile)),
+        (Some(quantile), ..) => {
+            format!("slower than {}'s usual {}: ", sides.stable, quantile_name(quantile))
+        }
         (None, Signal::Latency | Signal::Quantile(_), Allowed::AtMost(most)) => {
             format!("slower than {}: ", time(most))
         }
         _ => String::new(),
     };
     let overall = signal.overall;
-    format!("{slow}{}, {}", one("canary", overall.canary), one("stable", overall.stable))
+    let (canary, stable) = (one(sides.canary, overall.canary), one(sides.stable, overall.stable));
+    format!("{slow}{canary}, {stable}")
 }
 
 fn allowed(signal: &SignalReport) -> String {
@@ -147,18 +165,13 @@ fn held(why: &Why, report: &Report) -> String {
             odds(report.router_e)
         ),
         Why::Suspicious => {
-            let loudest =
-                report.signals.iter().max_by(|a, b| (a.e * a.weight).total_cmp(&(b.e * b.weight)));
-            let loudest = loudest.map(|signal| format!(" {}", told_of(signal, report)));
+            let loudest = loudest(report, VERSIONS);
             let but = if report.mean_e < report.rule {
                 format!("a rollback needs {}", odds(report.rule))
             } else {
                 "it rests on too few bad answers yet, or on one second alone".to_owned()
             };
-            format!(
-                "there is evidence against the canary ({evidence}), but {but}.{}",
-                loudest.unwrap_or_default()
-            )
+            format!("there is evidence against the canary ({evidence}), but {but}.{loudest}")
         }
         Why::BothDegraded { signal, canary, stable, usual } => {
             let what = match (&**signal, usual) {
@@ -180,6 +193,13 @@ fn held(why: &Why, report: &Report) -> String {
             count(report.assigned.stable)
         ),
     }
+}
+
+/// What the signal looks like that says most.
+fn loudest(report: &Report, sides: Sides<'_>) -> String {
+    let says = |signal: &SignalReport| signal.e * signal.weight;
+    let loudest = report.signals.iter().max_by(|a, b| says(a).total_cmp(&says(b)));
+    loudest.map_or_else(String::new, |signal| format!(" {}", told_of(signal, report, sides)))
 }
 
 fn advanced(report: &Report, occasion: &Occasion<'_>) -> String {
