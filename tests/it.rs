@@ -3,6 +3,7 @@
 mod it {
     mod admin;
     mod certs;
+    mod claims;
     mod connections;
     mod faults_disk;
     mod faults_machine;
@@ -10,6 +11,10 @@ mod it {
     mod faults_origins;
     mod faults_replies;
     mod fields;
+    mod flag_compare;
+    mod flag_control;
+    mod flags;
+    mod flags_agree;
     mod framing;
     mod guest;
     mod health;
@@ -17,6 +22,7 @@ mod it {
     mod limits;
     mod log;
     mod metrics;
+    mod ofrep;
     mod overload;
     mod pool;
     mod proxy_protocol;

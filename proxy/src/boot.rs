@@ -4,10 +4,13 @@
 //! log, the shadow, control. Whatever fails before the end is told plainly, and nothing stays
 //! bound. Nothing here is global: several proxies may live in one process.
 
+mod announcing;
+mod answering;
 mod files;
 mod heir;
 mod launch;
 mod places;
+mod recall;
 mod shadower;
 mod tickets;
 
@@ -30,9 +33,11 @@ use gnomon_sys::{affinity, entropy, limits};
 pub use self::heir::renounce;
 pub(crate) use self::launch::Launcher;
 use self::{
+    answering::Answering,
     files::Files,
     heir::{Given, Heir},
     places::Places,
+    recall::{open_flags, open_rollouts},
     shadower::Shadower,
 };
 pub use crate::control::{Report, Stop};
@@ -43,15 +48,14 @@ use crate::{
     control::{
         Control, Doors, Parts, Predecessor, Succession,
         api::{Done, Kind, Refused, Status},
+        flags,
         listeners::{self, inherited::Inherited},
         logs,
         memory::Memory,
         reload, resolve,
-        rollouts::Rollouts,
         state::State,
     },
     guard::Guard,
-    heritage::left::Left,
     log::OwnLog,
     snapshot::{Phase, Publisher},
     systemd::Supervisor,
@@ -117,10 +121,11 @@ fn start_as(options: Options, heir: &mut Option<Heir>) -> Result<Running, Refuse
     let Options { load, signals, log } = options;
     // First of all, as its processes inherit what this thread is now.
     let launcher = (signals == Signals::Handled).then(Launcher::new).transpose()?;
-    let Prepared { mut state, places, doors, runtime, open_files, files, mut given } =
+    let Prepared { mut state, places, mut doors, runtime, open_files, files, mut given, flags } =
         prepare(&load, signals, heir)?;
     // Before the first snapshot: nobody gets more of a canary than was written down.
     let rollouts = open_rollouts(&mut state, given.as_mut().map(|given| &mut *given.left))?;
+    open_flags(&mut state, flags, given.as_mut().map(|given| &mut *given.left));
     let shared = Arc::new(Shared {
         publisher: Publisher::new(state.build()),
         cores: (0..places.count()).map(|_| Arc::default()).collect(),
@@ -140,16 +145,18 @@ fn start_as(options: Options, heir: &mut Option<Heir>) -> Result<Running, Refuse
             runtime: config.runtime.clone(),
             cpu: places.spare(),
         };
-        let threads = Threads::start(workers.rings, shadower, &logs, &memory)?;
+        let answering = Answering::start(&shared)?;
+        let ofrep = answering.desk.clone();
+        let threads = Threads::start(workers.rings, shadower, &logs, &memory, answering)?;
         let before = take_over(heir, given.take(), &shared)?;
-        Ok((workers.drivers, workers.sightings, threads, before))
+        Ok((workers.drivers, workers.sightings, threads, before, ofrep))
     });
-    let (drivers, sightings, threads, before) = started.inspect_err(|_| {
+    let (drivers, sightings, threads, before, ofrep) = started.inspect_err(|_| {
         // Cores that did start give up their listeners.
         (state.phase, state.listeners) = (Phase::Closing, Vec::new());
         state.publish(&shared.publisher);
     })?;
-    announce(&state, &places, &drivers, open_files);
+    announcing::announce(&state, &places, &drivers, open_files);
     let succession = Succession::new(launcher, before, places.count());
     let control = Arc::new(Control::new(Parts {
         shared,
@@ -164,7 +171,9 @@ fn start_as(options: Options, heir: &mut Option<Heir>) -> Result<Running, Refuse
         sightings,
         admin_address: doors.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()),
         succession,
+        ofrep,
     }));
+    control.follow_ofrep(std::mem::take(&mut doors.ofrep));
     files.keep();
     let handle = runtime.handle().clone();
     let thread = spawn("gnomon-control", {
@@ -179,22 +188,6 @@ fn start_as(options: Options, heir: &mut Option<Heir>) -> Result<Running, Refuse
         }
     })?;
     Ok(Running { control, handle, thread: Some(thread) })
-}
-
-/// Rollouts as the process before left them, or as they were written down.
-fn open_rollouts(state: &mut State, left: Option<&mut Left>) -> Result<Rollouts, Refused> {
-    let now = clock::steady().as_secs();
-    let mut rollouts = match left {
-        None => Rollouts::open(&state.config, now),
-        Some(left) => {
-            for remark in state.inherit(left)? {
-                tracing::info!(remark, "splits");
-            }
-            Rollouts::inherit(&state.config, std::mem::take(&mut left.rollouts), now)
-        }
-    };
-    rollouts.restore(state);
-    Ok(rollouts)
 }
 
 /// Takes the place of the process before, if there is one: every core accepts, and from now on this
@@ -222,6 +215,8 @@ struct Prepared {
     files: Files,
     /// What the process before has given, if there is one.
     given: Option<Given>,
+    /// What is known of flags beside the configuration.
+    flags: flags::Opened,
 }
 
 fn prepare(load: &Load, signals: Signals, heir: &mut Option<Heir>) -> Result<Prepared, Refused> {
@@ -236,6 +231,7 @@ fn prepare(load: &Load, signals: Signals, heir: &mut Option<Heir>) -> Result<Pre
     reload::check_sinks(&config)?;
     let runtime = control_runtime()?;
     let answers = runtime.block_on(resolve::look_up(resolve::targets(&config)));
+    let flags = runtime.block_on(flags::open(&config, clock::wall().as_secs()));
     // The process before does nothing else from here on: all that takes its time is done.
     let mut given = heir.as_mut().map(Heir::ask).transpose()?;
     let sockets = if heir.is_none() && signals == Signals::Handled {
@@ -261,7 +257,7 @@ fn prepare(load: &Load, signals: Signals, heir: &mut Option<Heir>) -> Result<Pre
     let state = State::new(config, places.count(), bound, last_id, answers)?;
     let supervisor = Supervisor::of_process();
     alone.close(|name| supervisor.forget(name));
-    Ok(Prepared { state, places, doors, runtime, open_files, files, given })
+    Ok(Prepared { state, places, doors, runtime, open_files, files, given, flags })
 }
 
 /// Binds all listeners. A ring gives its sockets back a moment after its process was killed: who is
@@ -317,6 +313,12 @@ impl Running {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.control.metrics_address()
+    }
+
+    /// Where applications ask for flags, beside the admin API.
+    #[must_use]
+    pub fn ofrep_addresses(&self) -> Vec<SocketAddr> {
+        self.control.ofrep.addresses()
     }
 
     /// What `GET /v1/status` says.
@@ -452,6 +454,7 @@ struct Threads {
     log: JoinHandle<()>,
     shadows: JoinHandle<()>,
     store: JoinHandle<()>,
+    answering: Answering,
 }
 
 impl Threads {
@@ -460,6 +463,7 @@ impl Threads {
         shadower: Shadower,
         desk: &Arc<logs::Desk>,
         memory: &Arc<Memory>,
+        answering: Answering,
     ) -> Result<Self, Refused> {
         let log = spawn("gnomon-log", {
             let desk = desk.clone();
@@ -473,13 +477,14 @@ impl Threads {
             move || memory.keep(&shadow)
         })?;
         let (desk, memory) = (desk.clone(), memory.clone());
-        Ok(Self { desk, shadow, memory, log, shadows, store })
+        Ok(Self { desk, shadow, memory, log, shadows, store, answering })
     }
 
     /// Has them finish and waits for it.
     fn end(self) {
         self.desk.end();
         self.shadow.end();
+        self.answering.end();
         join(self.log);
         join(self.shadows);
         // Last, as it writes what the shadow thread has published in the end.
@@ -534,40 +539,6 @@ pub(crate) fn seed() -> Result<[u8; 32], Refused> {
 fn secret(seed: &[u8; 32]) -> [u64; 2] {
     let half = |at: usize| seed[at..at + 8].iter().fold(0, |all, &byte| all << 8 | u64::from(byte));
     [half(0), half(8)]
-}
-
-/// Says plainly what has been started.
-fn announce(state: &State, places: &Places, drivers: &[String], open_files: u64) {
-    let config = &state.config;
-    let listeners: Vec<String> = state
-        .listeners
-        .iter()
-        .map(|bound| format!("{} {}", bound.config.name, bound.address()))
-        .collect();
-    // A client and an origin connection each.
-    if u64::from(config.limits.connections) * 2 > open_files {
-        let connections = config.limits.connections;
-        tracing::warn!(
-            connections,
-            open_files,
-            "limits.connections needs more file descriptors than there are: raise LimitNOFILE"
-        );
-    }
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        config = %config.files.first().map(|path| path.display().to_string()).unwrap_or_default(),
-        cores = places.count(),
-        pinned = places.pinned,
-        open_files,
-        connections = config.limits.connections,
-        locked_memory = limits::locked_memory(),
-        listeners = listeners.join(", "),
-        admin = %config.admin.socket.display(),
-        "gnomon serves"
-    );
-    for (core, driver) in drivers.iter().enumerate() {
-        tracing::info!(core, driver, "core");
-    }
 }
 
 /// How long a core may take to build its driver.

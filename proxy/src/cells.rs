@@ -5,6 +5,7 @@
 //! over reloads, so no count is ever lost.
 
 mod exemplar;
+pub mod flags;
 pub mod routes;
 pub(crate) mod totals;
 
@@ -22,6 +23,11 @@ impl Cell {
     /// Adds; only the cell's own core may.
     pub fn add(&self, amount: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+    }
+
+    /// Adds where more than one thread may; nobody may use [`add`](Self::add) on such a cell.
+    pub fn count(&self, amount: u64) {
+        self.0.fetch_add(amount, Relaxed);
     }
 
     /// Takes away; only the cell's own core may.
@@ -116,7 +122,13 @@ pub struct CoreCells {
     pub handshake_failures: [Cell; HANDSHAKE_FAILURES.len()],
     /// TLS handshakes with origins that came to nothing.
     pub origin_handshakes_failed: Cell,
+    /// Checks of the signature of a token, by what they came to: see [`JWT_CHECKS`].
+    pub jwt_checks: [Cell; JWT_CHECKS.len()],
 }
+
+/// What a check of a token may come to, in the order of [`CoreCells::jwt_checks`]: it is believed; it is
+/// not; it is past its time; or it was not checked, because there had been too many.
+pub const JWT_CHECKS: [&str; 4] = ["ok", "bad", "expired", "refused"];
 
 /// Why a handshake came to nothing: it took too long, or one of [`gnomon_tls::Class::ALL`].
 pub const HANDSHAKE_FAILURES: [&str; 1 + gnomon_tls::Class::ALL.len()] = {

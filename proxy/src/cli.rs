@@ -10,6 +10,8 @@ mod check;
 mod completions;
 pub(crate) mod console;
 mod failure;
+mod flag;
+mod flag_compare;
 mod golden;
 mod host;
 mod kpi;
@@ -95,6 +97,7 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Shadow { command } => shadow::shadow(&door, &command),
         Command::Kpi { command } => kpi::kpi(&door, command),
         Command::Rollout { command } => rollout::rollout(&door, &command),
+        Command::Flag { command } => flag::flag(&door, command),
         Command::Record(it) => record::record(&it, &door),
         Command::Replay(it) => replay::replay(&it, json, console),
         Command::Route(it) => route::route(&it, json, console),

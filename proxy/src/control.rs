@@ -5,20 +5,25 @@
 
 mod admin;
 pub mod api;
+mod client;
 pub mod ctl;
 mod dial;
 mod doors;
 mod enduring;
 mod findings;
+pub(crate) mod flag_compare;
 pub(crate) mod flags;
 mod format;
 mod golden;
 mod health;
+mod jwt;
+mod keeper;
 mod kpis;
 pub(crate) mod listeners;
 pub(crate) mod logs;
 pub(crate) mod memory;
 pub mod metrics;
+pub(crate) mod ofrep;
 mod record;
 pub(crate) mod registry;
 pub(crate) mod reload;
@@ -82,6 +87,8 @@ pub(crate) struct Control {
     load: Load,
     /// Held while a reload is under way.
     reloading: tokio::sync::Mutex<()>,
+    /// Held while the source of flags is looked at.
+    looking: tokio::sync::Mutex<()>,
     stop: tokio::sync::watch::Sender<Stop>,
     pub(crate) logs: Arc<logs::Desk>,
     own_log: Option<OwnLog>,
@@ -102,6 +109,8 @@ pub(crate) struct Control {
     pub(crate) admin_address: Option<SocketAddr>,
     /// Who was before this process, and who comes after it.
     pub(crate) succession: Succession,
+    /// Answers applications that ask for flags.
+    pub(crate) ofrep: Arc<ofrep::Desk>,
 }
 
 /// What control is made from.
@@ -118,6 +127,7 @@ pub(crate) struct Parts {
     pub(crate) sightings: Vec<rtrb::Consumer<Sighting>>,
     pub(crate) admin_address: Option<SocketAddr>,
     pub(crate) succession: Succession,
+    pub(crate) ofrep: Arc<ofrep::Desk>,
 }
 
 impl Control {
@@ -133,6 +143,7 @@ impl Control {
             minute: Mutex::new(minute),
             load: parts.load,
             reloading: tokio::sync::Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
             stop: tokio::sync::watch::Sender::default(),
             logs: parts.logs,
             own_log: parts.own_log,
@@ -147,6 +158,7 @@ impl Control {
             overload: Mutex::default(),
             admin_address: parts.admin_address,
             succession: parts.succession,
+            ofrep: parts.ofrep,
         }
     }
 
@@ -166,9 +178,12 @@ impl Control {
         self.endure("strain", Self::follow_strain);
         self.endure("names", Self::resolve_for_ever);
         self.endure("rollouts", Self::roll_for_ever);
+        self.endure("comparisons", Self::compare_for_ever);
         self.endure("tls", Self::keep_tls_for_ever);
         self.endure("records", Self::keep_for_ever);
         self.endure("counts", Self::count_for_ever);
+        self.endure("flags", Self::follow_flags_for_ever);
+        self.endure("changes of flags", Self::keep_flags_for_ever);
         let hooks = self.rollouts().hooks.clone();
         enduring::keep("hooks", move || hooks.clone().deliver_for_ever());
         self.endure("watchdog", Self::feed_for_ever);
@@ -185,6 +200,7 @@ impl Control {
         let _ = stop.wait_for(|stop| *stop > Stop::No).await;
         let report = self.stop().await;
         self.end_rollouts().await;
+        self.end_flags().await;
         self.leave();
         report
     }

@@ -10,6 +10,7 @@ pub(crate) mod left;
 use std::{
     collections::VecDeque,
     io::{self, Write},
+    net::SocketAddr,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
@@ -99,6 +100,8 @@ pub(crate) enum Tag {
     AdminTcp,
     /// `metrics.listen`.
     Metrics,
+    /// One of `flags.ofrep.listen`, as bound.
+    Ofrep(SocketAddr),
 }
 
 /// One end of the line.

@@ -25,6 +25,7 @@ mod environment;
 mod failure;
 pub mod guard;
 mod heritage;
+pub mod jwt;
 pub mod log;
 mod patience;
 mod runtime;

@@ -27,10 +27,11 @@ use gnomon_shadow::terms::Terms;
 pub use gnomon_sys::address::Address;
 
 use crate::{
-    cells::{EndpointCells, VersionCells, routes::RouteBook},
+    cells::{EndpointCells, VersionCells, flags::FlagBook, routes::RouteBook},
+    jwt::Verifier,
     patience,
     tls::{OriginTls, ServerTls},
-    trial::Trial,
+    trial::{FlagTrial, Trial},
 };
 
 /// What the process as a whole is doing.
@@ -64,6 +65,8 @@ pub struct Snapshot {
     pub rates: Option<Arc<Rates>>,
     /// Who gets which feature.
     pub flags: Arc<FlagSet>,
+    /// Who vouches for claims; absent where nobody does.
+    pub jwt: Option<Arc<Verifier>>,
     /// Which versions have an endpoint that may be used.
     pub availability: Availability,
     /// Bound listeners.
@@ -78,8 +81,12 @@ pub struct Snapshot {
     pub shadows: Option<Arc<Terms>>,
     /// Which versions are compared, by upstream; empty without rollouts.
     pub trials: Vec<Option<Arc<Trial>>>,
+    /// Flags that are judged.
+    pub flag_trials: Vec<Arc<FlagTrial>>,
     /// Counters of every route and version.
     pub routes: Arc<RouteBook>,
+    /// Counters of every flag and variant.
+    pub flag_book: Arc<FlagBook>,
 }
 
 /// A bound listener.

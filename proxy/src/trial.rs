@@ -5,6 +5,7 @@
 //! Feeding the judge by completion instead would condemn whichever version fails faster. A
 //! [`Fuse`] lets the cores cut a canary off by themselves.
 
+pub mod flag;
 pub mod fuse;
 pub mod slots;
 
@@ -19,6 +20,7 @@ use gnomon_policy::{
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
+pub use flag::FlagTrial;
 pub use fuse::Fuse;
 pub use slots::{CoreEvidence, Ticket};
 
@@ -135,8 +137,8 @@ pub struct Outcome {
 /// A level for each KPI of the configuration, or none.
 pub type Levels = [Option<u8>; gnomon_config::model::KPIS_MAX];
 
-/// A request of a trial whose version keeps its users, or whose outcome is told later: what
-/// control has to know of the user or the request itself.
+/// A request of a trial whose version keeps its users, or whose outcome is told later, or of a trial
+/// of a flag: what control has to know of the user or the request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sighting {
     /// The trial's number.
@@ -153,6 +155,9 @@ pub struct Sighting {
     pub request: u64,
     /// What became of it.
     pub outcome: Outcome,
+    /// Chance of the one variant, for a flag; 0 for versions, where the split says it.
+    #[serde(default)]
+    pub weight: f64,
 }
 
 /// Sightings that a core may have waiting: control takes them every 100 ms.

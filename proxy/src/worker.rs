@@ -7,11 +7,13 @@ mod accept;
 mod alarms;
 mod answer;
 mod buffers;
+mod claims;
 mod client;
 mod date;
 mod deadline;
 mod evidence;
 mod exchange;
+mod exposure;
 mod flags;
 mod flow;
 mod handshake;
@@ -56,7 +58,8 @@ use self::{
     view::View,
 };
 use crate::{
-    access::Recorder, boot::Shared, cells::CoreCells, patience::Ticks, runtime, trial::Sighting,
+    access::Recorder, boot::Shared, cells::CoreCells, jwt::Claims, patience::Ticks, runtime,
+    trial::Sighting,
 };
 
 /// What a worker is given at its start.
@@ -133,6 +136,7 @@ pub(crate) struct Worker {
     generation: Cell<u64>,
     deadlines: Rc<Deadlines>,
     buffers: Rc<Buffers>,
+    claims: Claims,
     doors: RefCell<Vec<Rc<Door>>>,
     /// Whether a door waits for a connection to end.
     paused: Cell<bool>,
@@ -186,6 +190,7 @@ impl Worker {
             generation: Cell::new(generation),
             deadlines: Deadlines::new(),
             buffers: Buffers::new(Arc::clone(&cells)),
+            claims: Claims::new(Arc::clone(&cells)),
             doors: RefCell::default(),
             paused: Cell::new(false),
             acceptors: Cell::new(0),

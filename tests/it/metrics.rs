@@ -126,8 +126,11 @@ fn everything_that_is_promised_is_there_as_it_is_promised() {
         std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
         let shop = Authority::new("root").issue(&["shop.example"]);
         let (cert, key) = shop.write(&folder, driver.name());
+        let flags = folder.join(format!("{}.json", driver.name()));
+        std::fs::write(&flags, "{\"flags\": {}}").expect("the temporary folder can be written");
         let more = format!(
-            "rollout.r = {{ from = \"shop@v1\", to = \"shop@v2\" }}\n\
+            "flags = {{ by = \"header:x-user\", send = \"all\", source = {flags:?} }}\n\
+             flag.half.percent = 50\nrollout.r = {{ from = \"shop@v1\", to = \"shop@v2\" }}\n\
              listener.a.bind = \"127.0.0.1:0\"\nlistener.b.bind = \"127.0.0.1:0\"\n\
              listener.b.tls = {{ cert = {cert:?}, key = {key:?} }}\n"
         );

@@ -299,7 +299,7 @@ impl Sim {
             Event::Reload => {
                 self.knobs.turn(&mut self.world.draw);
                 let config = parse(&self.knobs, &self.folder);
-                self.state.take_config(config, Answers::new()).unwrap();
+                self.state.take_config(config, Answers::new(), None).unwrap();
                 self.publish();
             }
             Event::Weight => self.weigh(),

@@ -145,6 +145,16 @@ impl Running {
         addresses.iter().find(|(name, _)| **name == *listener).expect("there is such a one").1
     }
 
+    /// Where applications ask for flags.
+    ///
+    /// # Panics
+    /// If they cannot.
+    #[track_caller]
+    #[must_use]
+    pub fn ofrep(&self) -> SocketAddr {
+        *self.inner().ofrep_addresses().first().expect("they have an address")
+    }
+
     /// A new connection to its first listener.
     #[track_caller]
     #[must_use]

@@ -60,8 +60,10 @@ pub struct Times {
     failed: OnceLock<Box<[Cell; COARSE_CELLS]>>,
 }
 
-const COARSE: usize = 4;
-const COARSE_CELLS: usize = golden::CELLS / COARSE;
+/// So many neighbouring cells of [`golden`]'s layout are one.
+pub(super) const COARSE: usize = 4;
+/// Cells of such a histogram.
+pub(super) const COARSE_CELLS: usize = golden::CELLS / COARSE;
 
 impl Default for Times {
     fn default() -> Self {

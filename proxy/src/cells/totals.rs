@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cell, CoreCells, EndpointCells, HANDSHAKE_FAILURES, VersionCells,
+    Cell, CoreCells, EndpointCells, HANDSHAKE_FAILURES, JWT_CHECKS, VersionCells,
+    flags::FlagCells,
     routes::{FAILURES, RouteCells, Time},
 };
 
-/// The histogram that not every block has room for.
+/// Histograms that not every block has room for.
 const FAILED: &str = "failure_latency";
+const TIMES: &str = "times";
 
 /// Sums of blocks of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +40,9 @@ const HANDSHAKES: [&str; HANDSHAKE_FAILURES.len()] = [
     "handshake_misbehaved",
     "handshake_internal",
 ];
+
+/// What [`CoreCells::jwt_checks`] are called, in their order.
+const CHECKS: [&str; JWT_CHECKS.len()] = ["jwt_ok", "jwt_bad", "jwt_expired", "jwt_refused"];
 
 /// A block of cells whose counts have names.
 pub(crate) trait Block {
@@ -108,7 +113,8 @@ impl Totals {
         for (name, cell) in block.counts() {
             cell.set(self.get(name));
         }
-        for (name, cells) in block.times(self.times.contains_key(FAILED)) {
+        let is_timed = [FAILED, TIMES].iter().any(|name| self.times.contains_key(*name));
+        for (name, cells) in block.times(is_timed) {
             for (place, count) in self.times.get(name).into_iter().flatten() {
                 if let Some(cell) = cells.get(*place) {
                     cell.set(*count);
@@ -154,6 +160,7 @@ impl Block for CoreCells {
             ("stalls", &self.stalls),
         ];
         counts.extend(HANDSHAKES.into_iter().zip(&self.handshake_failures));
+        counts.extend(CHECKS.into_iter().zip(&self.jwt_checks));
         counts
     }
 }
@@ -223,6 +230,24 @@ impl Block for RouteCells {
     }
 }
 
+impl Block for FlagCells {
+    fn counts(&self) -> Vec<(&'static str, &Cell)> {
+        let [ok, error, client] = &self.requests;
+        vec![
+            ("exposures", &self.exposures),
+            ("asked", &self.asked),
+            ("ok", ok),
+            ("error", error),
+            ("client", client),
+            ("micros", &self.micros),
+        ]
+    }
+
+    fn times(&self, make: bool) -> Vec<(&'static str, Vec<&Cell>)> {
+        vec![(TIMES, Self::times(self, make))]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,8 +279,9 @@ mod tests {
             assert_eq!(names.len(), block.counts().len());
             names.len()
         }
-        assert_eq!(names(&CoreCells::default()), 39);
+        assert_eq!(names(&CoreCells::default()), 43);
         assert_eq!(names(&VersionCells::default()), 20);
         assert_eq!(names(&RouteCells::default()), 17);
+        assert_eq!(names(&FlagCells::default()), 6);
     }
 }

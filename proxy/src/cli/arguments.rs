@@ -5,8 +5,8 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    kpi::KpiCommand, record::RecordArguments, replay::ReplayArguments, rollout::RolloutCommand,
-    shadow::ShadowCommand,
+    flag::FlagCommand, kpi::KpiCommand, record::RecordArguments, replay::ReplayArguments,
+    rollout::RolloutCommand, shadow::ShadowCommand,
 };
 
 /// Where the configuration lies unless somebody says otherwise.
@@ -116,6 +116,11 @@ pub(crate) enum Command {
     Rollout {
         #[command(subcommand)]
         command: RolloutCommand,
+    },
+    /// Who gets which feature
+    Flag {
+        #[command(subcommand)]
+        command: FlagCommand,
     },
     /// Record exchanges of the running proxy, redacted, to look at or to replay
     Record(RecordArguments),

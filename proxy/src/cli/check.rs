@@ -1,4 +1,6 @@
-//! `gnomon check`: three depths, each named: syntax, meaning, this host.
+//! `gnomon check`: depths, each named: syntax, meaning, flags, this host.
+
+mod flags;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ use super::{
 };
 use crate::{
     clock,
+    jwt::Verifier,
     tls::{self, check::Overdue},
 };
 
@@ -52,6 +55,8 @@ struct Report {
     problems: Problems,
     /// What it amounts to, if it may be used.
     config: Option<Config>,
+    /// The flags; none if there are none.
+    flags: Option<flags::Flags>,
     /// What this host says; none if it was not asked.
     host: Option<Vec<Finding>>,
 }
@@ -63,16 +68,17 @@ impl Report {
         // As a reload would see it.
         let now = clock::wall().as_secs();
         Ok(match tls::check::checked(loaded, now, Overdue::Refused) {
-            Err(problems) => Self { file, problems, config: None, host: None },
+            Err(problems) => Self { file, problems, config: None, flags: None, host: None },
             Ok(Loaded { config, warnings }) => {
                 let host = (!arguments.offline).then(|| host::findings(&config));
-                Self { file, problems: warnings, config: Some(config), host }
+                let flags = flags::check(&config);
+                Self { file, problems: warnings, config: Some(config), flags, host }
             }
         })
     }
 
     fn is_refused(&self, strict: bool) -> bool {
-        let findings = self.host.iter().flatten();
+        let findings = self.findings();
         self.problems.has_errors()
             || findings.clone().any(|finding| finding.severity == Severity::Error)
             || strict && (!self.problems.is_empty() || findings.count() > 0)
@@ -91,7 +97,7 @@ impl Report {
             text.push_str(&self.problems.render(console.colour()));
             text.push('\n');
         }
-        for finding in self.host.iter().flatten() {
+        for finding in self.findings() {
             let level = match finding.severity {
                 Severity::Error => paint.red("error"),
                 Severity::Warning => paint.yellow("warning"),
@@ -101,8 +107,26 @@ impl Report {
         text.push_str(&format!("{}\n", paint.bold(&self.file.display().to_string())));
         text.push_str(&format!("  syntax     {}\n", mark(&self.syntax())));
         text.push_str(&format!("  meaning    {}\n", mark(&self.meaning())));
+        if let Some(flags) = &self.flags {
+            let is_error = |it: &&Finding| it.severity == Severity::Error;
+            let depth = match flags.findings.iter().filter(is_error).count() {
+                0 if flags.findings.is_empty() => Depth::Good(counted(flags.count, "flag")),
+                0 => {
+                    let doubts = counted(flags.findings.len(), "warning");
+                    Depth::Warned(format!("{}; {doubts}", counted(flags.count, "flag")))
+                }
+                count => Depth::Failed(counted(count, "problem")),
+            };
+            text.push_str(&format!("  flags      {}\n", mark(&depth)));
+        }
         text.push_str(&format!("  this host  {}\n", mark(&self.this_host())));
         text
+    }
+
+    /// What is wrong outside the file.
+    fn findings(&self) -> impl Iterator<Item = &Finding> + Clone {
+        let flags = self.flags.iter().flat_map(|flags| &flags.findings);
+        flags.chain(self.host.iter().flatten())
     }
 
     fn syntax(&self) -> Depth {
@@ -126,13 +150,14 @@ impl Report {
             return Depth::Skipped("until the syntax is right".to_owned());
         };
         let versions = config.upstreams.iter().map(|upstream| upstream.versions.len()).sum();
-        let said = [
+        let mut said = [
             counted(config.listeners.len(), "listener"),
             counted(config.upstreams.len(), "upstream"),
             counted(versions, "version"),
             counted(config.routes.len(), "route"),
         ]
         .join(", ");
+        said.push_str(&token_keys(config));
         match rest().count() {
             0 => Depth::Good(said),
             warnings => Depth::Warned(format!("{said}; {}", counted(warnings, "warning"))),
@@ -161,10 +186,13 @@ impl Report {
             object["depth"] = json!(if is_syntax(problem) { "syntax" } else { "meaning" });
             all.push(object);
         }
-        for finding in self.host.iter().flatten() {
+        let flags = self.flags.iter().flat_map(|flags| &flags.findings);
+        let flags = flags.map(|finding| ("flags", finding));
+        let host = self.host.iter().flatten().map(|finding| ("host", finding));
+        for (depth, finding) in flags.chain(host) {
             all.push(json!({
                 "file": self.file,
-                "depth": "host",
+                "depth": depth,
                 "severity": finding.severity.as_str(),
                 "message": finding.message,
                 "help": finding.help,
@@ -186,6 +214,19 @@ enum Depth {
 fn is_syntax(problem: &Problem) -> bool {
     matches!(problem.code, "G001" | "G002")
 }
+
+/// The keys that vouch for claims, if there are any.
+fn token_keys(config: &Config) -> String {
+    let verifier = config.flags.jwt.as_ref().and_then(|terms| Verifier::new(terms).ok());
+    let Some(mut keys) = verifier.map(|verifier| verifier.keys()) else { return String::new() };
+    let more = keys.len().saturating_sub(KEYS_SHOWN);
+    keys.truncate(KEYS_SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("; tokens by {}{more}", keys.join(", "))
+}
+
+/// Keys that are shown by name.
+const KEYS_SHOWN: usize = 5;
 
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })

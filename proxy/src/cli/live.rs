@@ -148,13 +148,16 @@ impl Door {
             None => self.read("/v1/diff")?,
             Some(file) => self.diff_with(file)?,
         };
-        let Diff { changes, restart } = &diff;
+        let Diff { changes, restart, drift } = &diff;
         let is_same = changes.is_empty() && restart.is_empty();
         if self.json {
             self.console.json(&diff)?;
         } else {
             for line in changes.iter().chain(restart) {
                 self.console.line(line)?;
+            }
+            for line in drift {
+                self.console.say(format_args!("changed while running, and stays so: {line}"));
             }
             self.console.hint(if is_same { "nothing: they are the same" } else { "gnomon reload" });
         }
@@ -181,7 +184,7 @@ impl Door {
         changes.extend(come.map(|line| format!("+ {line}")));
         // A setting's two lines side by side.
         changes.sort_by(|a, b| key(a).cmp(key(b)).then(b.cmp(a)));
-        Ok(Diff { changes, restart: Vec::new() })
+        Ok(Diff { changes, ..Diff::default() })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Console, FAILED, Failure, Paint, arguments::StatusArguments, live::Door};
 use crate::control::{
-    api::{Arm, CoreStatus, Status, StoreStatus, UpstreamStatus, VersionStatus},
+    api::{Arm, CoreStatus, Status, StoreStatus, UpstreamStatus, VersionStatus, flag::Short},
     saturation::Component,
 };
 
@@ -109,7 +109,32 @@ fn head(status: &Status, paint: Paint) -> String {
     if let Some(said) = of_store(&status.shadow.store) {
         text.push_str(&format!("shadow   {}\n", paint.yellow(&said)));
     }
+    if let Some(said) = of_flags(&status.flags, paint) {
+        text.push_str(&format!("flags    {said}\n"));
+    }
     text
+}
+
+/// How flags are, if there are any.
+fn of_flags(flags: &Short, paint: Paint) -> Option<String> {
+    let wrong = flags.source.as_ref().filter(|source| !source.ok);
+    if flags.flags == 0 && wrong.is_none() {
+        return None;
+    }
+    let mut said = format!("{}", flags.flags);
+    if flags.changed > 0 {
+        let changed = format!("{} changed beside the file", flags.changed);
+        said = format!("{said} · {}", paint.yellow(&changed));
+    }
+    if let Some(source) = wrong {
+        let fault = source.faults.first().map_or("it was not read yet", String::as_str);
+        let fault = fault.lines().next().unwrap_or_default();
+        said = format!("{said} · {}", paint.red(&format!("▼ {}: {fault}", source.what)));
+    }
+    if let Some(trouble) = &flags.trouble {
+        said = format!("{said} · {}", paint.red(&format!("▼ not written: {trouble}")));
+    }
+    Some(said)
 }
 
 /// The fullest of all that can be full.

@@ -5,6 +5,7 @@
 //! this machine (against DNS rebinding), and a POST has to carry a field that no page can add
 //! without asking first, which is never granted.
 
+mod flag;
 mod rollout;
 
 use std::{fmt, sync::Arc};
@@ -29,7 +30,7 @@ use super::{
     api::{ACTION_FIELD, Check, Done, ForgetAsked, Kind, MarkAsked, Named, PageAsked, Refused},
     kpis,
     metrics::Pairs,
-    record,
+    ofrep, record,
     splits::Verb,
     stop::Stop,
 };
@@ -64,6 +65,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/golden", get(golden))
+        .route("/v1/flags/{name}/compare", get(compare_flag))
         .route("/v1/saturation", get(saturation))
         .route("/v1/config", get(config))
         .route("/v1/diff", get(diff))
@@ -90,7 +92,9 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/v1/upstreams/{name}/freeze", post(freeze))
         .route("/v1/upstreams/{name}/resume", post(resume))
         .route("/v1/upstreams/{name}/rollback", post(rollback))
+        .merge(flag::router())
         .merge(rollout::router())
+        .merge(ofrep::router(control.ofrep.clone()))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -109,7 +113,9 @@ async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let acts = request.method() != Method::GET && request.method() != Method::HEAD;
+    let reads = request.method() == Method::GET || request.method() == Method::HEAD;
+    // Applications ask for flags by POST; no page can send what they send without asking first.
+    let acts = !reads && !ofrep::is_ours(request.uri().path());
     if matches!(peer, Peer::Loopback(_)) {
         if !is_loopback_host(request.headers()) {
             return refuse(
@@ -156,6 +162,10 @@ async fn status(State(control): Control_) -> Response {
 
 async fn golden(State(control): Control_) -> Response {
     Json(control.golden()).into_response()
+}
+
+async fn compare_flag(State(control): Control_, Path(name): Path<String>) -> Response {
+    answer(control.compare_flag(&name))
 }
 
 async fn metrics(State(control): Control_, asked: Pairs, headers: HeaderMap) -> Response {
@@ -371,7 +381,7 @@ fn checks(checks: &[Check], query: Option<&str>) -> Response {
     (status, checks.iter().map(line).collect::<String>()).into_response()
 }
 
-fn is_loopback_host(headers: &HeaderMap) -> bool {
+pub(super) fn is_loopback_host(headers: &HeaderMap) -> bool {
     let Some(Ok(host)) = headers.get(header::HOST).map(|host| host.to_str()) else { return false };
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split_once(']').map_or(v6, |(name, _)| name),

@@ -1,6 +1,8 @@
 //! The admin API's JSON, shared by server, command line and tests.
 
 mod cores;
+pub mod flag;
+pub mod flag_compare;
 mod golden;
 mod listener;
 mod process;
@@ -119,6 +121,9 @@ pub struct Diff {
     pub changes: Vec<String>,
     /// Those that need a restart.
     pub restart: Vec<String>,
+    /// What people have changed of flags beside the files; a reload leaves it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<String>,
 }
 
 /// Weights to set, in percent by version. Canaries left out keep theirs, stable takes the rest.
@@ -191,6 +196,9 @@ pub struct Status {
     /// How hard the process is pressed.
     #[serde(default)]
     pub overload: Overload,
+    /// Who gets which feature.
+    #[serde(default)]
+    pub flags: flag::Short,
 }
 
 /// What the process as a whole is doing.

@@ -25,6 +25,7 @@ use super::{
     admin::Peer,
     api::{Kind, Refused},
     listeners::inherited::Inherited,
+    ofrep,
 };
 use crate::heritage::Tag;
 
@@ -81,6 +82,8 @@ pub(crate) struct Doors {
     pub(crate) tcp: Option<std::net::TcpListener>,
     /// The metrics alone, if that is configured.
     pub(crate) metrics: Option<std::net::TcpListener>,
+    /// Flags for applications.
+    pub(crate) ofrep: Vec<ofrep::Unopened>,
 }
 
 impl Doors {
@@ -99,10 +102,11 @@ impl Doors {
         };
         let tcp = bind(Tag::AdminTcp, "admin.listen", config.admin.listen)?;
         let metrics = bind(Tag::Metrics, "metrics.listen", config.metrics.listen)?;
+        let ofrep = ofrep::bind(config, &[], inherited)?;
         let known = inherited.admin(&config.admin.socket);
         let is_new = known.is_none();
         let socket = known.map_or_else(|| bind_socket(&config.admin), Ok)?;
-        Ok((Self { socket, tcp, metrics }, is_new))
+        Ok((Self { socket, tcp, metrics, ofrep }, is_new))
     }
 }
 

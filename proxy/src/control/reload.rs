@@ -25,7 +25,8 @@ impl Control {
     pub(crate) async fn diff(&self) -> Result<Diff, Refused> {
         let old = self.state().config.clone();
         let new = read(&self.load, &old).await?.config;
-        Ok(difference(&old, &new))
+        let drift = self.state().flags.drift();
+        Ok(Diff { drift, ..difference(&old, &new) })
     }
 
     /// Takes the configuration over anew, if it may be believed.
@@ -67,32 +68,52 @@ impl Control {
         }
         let old = self.state().config.clone();
         let loaded = read(&self.load, &old).await?;
-        let Diff { changes, restart } = difference(&old, &loaded.config);
+        let Diff { changes, restart, .. } = difference(&old, &loaded.config);
         let mut warnings: Vec<String> = loaded.warnings.iter().map(|w| w.message.clone()).collect();
         warnings.extend(restart);
         if changes.is_empty() {
-            let generation = self.state().generation;
-            return Ok(Done { ok: true, generation, warnings, ..Done::default() });
+            return Ok(self.reload_flags(changes, warnings).await);
         }
         let config = keep_fixed(&old, loaded.config);
+        let flags = self.read_flags(&old, &config).await?;
         check_sinks(&config)?;
         let answers = self.resolve_new(&old, &config).await?;
         let saved = self.read_rollouts(&config).await;
+        // Closed again if anything is refused from here on.
+        let doors = self.ofrep.bind(&config)?;
         let generation = {
             let mut rollouts = self.rollouts();
             rollouts.check(&old, &config)?;
             let mut state = self.state();
-            warnings.extend(state.take_config(config, answers)?);
+            warnings.extend(state.take_config(config, answers, flags)?);
             let config = state.config.clone();
             let now = clock::wall().as_secs();
             warnings.extend(rollouts.take_config(&config, saved, now));
             rollouts.restore(&mut state);
             state.publish(&self.shared.publisher)
         };
+        self.follow_ofrep(doors);
         warnings.extend(self.follow_config().iter().map(Refused::to_string));
         self.follow_shadows().await;
+        if self.state().config.flags.source == old.flags.source {
+            return Ok(self.reload_flags(changes, warnings).await);
+        }
         let (acknowledged_ms, cores_missing) = self.acknowledged(generation).await;
         Ok(Done { ok: true, changes, warnings, generation, acknowledged_ms, cores_missing })
+    }
+
+    /// Looks at the source of flags as well, which may have changed where the configuration has not.
+    async fn reload_flags(&self, mut changes: Vec<String>, mut warnings: Vec<String>) -> Done {
+        let (lines, faults) = self.look_at_flag_source().await;
+        changes.extend(lines);
+        warnings.extend(faults.into_iter().map(|fault| format!("`flags.source`: {fault}")));
+        let generation = self.state().generation;
+        let (acknowledged_ms, cores_missing) = if changes.is_empty() {
+            Default::default()
+        } else {
+            self.acknowledged(generation).await
+        };
+        Done { ok: true, changes, warnings, generation, acknowledged_ms, cores_missing }
     }
 
     /// Looks up the names without an address; those that are new must resolve. One that the old
@@ -181,7 +202,7 @@ fn difference(old: &Config, new: &Config) -> Diff {
     let (hot, restart): (Vec<Change>, Vec<Change>) =
         change::diff(old, new).into_iter().partition(|change| change.effect == Effect::Hot);
     let lines = |changes: &[Change]| changes.iter().map(Change::to_string).collect();
-    Diff { changes: lines(&hot), restart: lines(&restart) }
+    Diff { changes: lines(&hot), restart: lines(&restart), ..Diff::default() }
 }
 
 /// How long a core may take; it looks at every request and every 50 ms.

@@ -3,12 +3,10 @@
 //! A weight reaches the cores by [`Control::follow_rollouts`] alone: lowered at once, raised only
 //! when the record of the transition is on the disk. After a crash nobody gets more than that.
 
-pub(crate) mod client;
 pub(crate) mod evidence;
 mod facts;
 pub(crate) mod hooks;
-mod jury;
-pub(crate) mod keeper;
+pub(super) mod jury;
 mod left;
 mod orders;
 mod probes;
@@ -30,13 +28,17 @@ use gnomon_config::{
 use gnomon_policy::rollout::{Action, Controller, Event, Facts, Phase};
 use tokio::time::MissedTickBehavior;
 
-use self::{evidence::Evidence, facts::Seen, keeper::Keeper, store::Kept};
+pub(super) use self::orders::signed;
+use self::{evidence::Evidence, facts::Seen, store::Kept};
 use super::{
     Control,
     api::rollout::{Line, Record},
     state::State,
 };
 use crate::{clock, heritage::left::RolloutLeft};
+
+/// What has rollouts written.
+type Keeper = super::keeper::Keeper<store::Store>;
 
 /// All rollouts of the configuration.
 #[derive(Debug)]

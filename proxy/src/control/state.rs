@@ -20,7 +20,9 @@ use gnomon_policy::{
 
 use super::{
     api::{Kind, Refused, ReloadStatus},
-    flags::Flags,
+    flag_compare::Comparisons,
+    flags::{Flags, Fresh},
+    jwt,
     listeners::{self, Bound},
     registry::{EndpointKey, Registry, VersionKey},
     resolve::{Answers, Resolved},
@@ -30,8 +32,10 @@ use super::{
     trials::Trials,
 };
 use crate::{
-    cells::{routes::RouteBook, totals::Totals},
+    cells::{flags::FlagBook, routes::RouteBook, totals::Totals},
+    clock,
     heritage::left::{CountsLeft, Left, News, OutLeft, SplitLeft},
+    jwt::Verifier,
     patience,
     snapshot::{Address, EndpointView, ListenerView, Phase, Publisher, Snapshot, VersionView},
 };
@@ -45,8 +49,12 @@ pub(crate) struct State {
     pub(crate) registry: Registry,
     pub(crate) shadows: Shadows,
     pub(crate) trials: Trials,
+    /// Flags that are judged.
+    pub(crate) comparisons: Comparisons,
     pub(crate) tls: Tls,
     pub(crate) flags: Flags,
+    /// Who vouches for claims.
+    pub(crate) jwt: Option<Arc<Verifier>>,
     pub(crate) listeners: Vec<Bound>,
     pub(crate) last_listener_id: u64,
     pub(crate) resolved: Resolved,
@@ -61,6 +69,8 @@ pub(crate) struct State {
     table: Arc<Table>,
     /// The counters of its routes.
     pub(crate) routes: Arc<RouteBook>,
+    /// The counters of the flags.
+    pub(crate) flag_book: Arc<FlagBook>,
     /// The deadlines of its routes.
     patience: Arc<patience::OfRoutes>,
     /// How often clients may ask.
@@ -88,10 +98,13 @@ impl State {
         let mut state = Self {
             tls,
             flags: Flags::new(&config)?,
+            jwt: jwt::make(&config, None)?,
             table: compile(&config, &splits)?,
             shadows: Shadows::new(cores, &config),
             trials: Trials::new(cores),
+            comparisons: Comparisons::default(),
             routes: Arc::new(RouteBook::new(&config, cores, None)),
+            flag_book: Arc::default(),
             patience: Arc::new(patience::OfRoutes::new(&config)),
             rates: Rates::of(&config).map(Arc::new),
             config,
@@ -117,6 +130,8 @@ impl State {
         self.registry.inherit(&left.counts, &left.out, Duration::ZERO);
         self.routes = Arc::new(RouteBook::new(&self.config, self.registry.blocks(), None));
         self.routes.inherit(&left.counts.routes);
+        self.follow_flags();
+        self.flag_book.inherit(&left.counts.flags);
         let mut remarks = Vec::new();
         for upstream in &self.config.upstreams {
             let Some(split) = left.splits.get(&*upstream.name) else { continue };
@@ -126,6 +141,7 @@ impl State {
         }
         self.table = compile(&self.config, &self.splits)?;
         self.trials = Trials::inherit(self.registry.cores(), std::mem::take(&mut left.trials));
+        self.comparisons.inherit(std::mem::take(&mut left.comparisons));
         if !left.tickets.is_empty() {
             self.tls.inherit(&left.tickets)?;
         }
@@ -139,6 +155,7 @@ impl State {
     pub(crate) fn hear(&mut self, news: News) {
         self.registry.follow_before(&news.counts);
         self.routes.inherit(&news.counts.routes);
+        self.flag_book.inherit(&news.counts.flags);
         self.trials.hear(news.trials);
     }
 
@@ -148,6 +165,9 @@ impl State {
         for ((route, upstream, version), cells) in self.routes.all() {
             let name = (route.to_string(), upstream.to_string(), version.to_string());
             counts.routes.push((name, Totals::of(cells)));
+        }
+        for ((flag, variant), counted) in self.flag_book.all() {
+            counts.flags.push(((flag.to_string(), variant.to_string()), Totals::of(counted.0)));
         }
         counts.own.count(RELOADS_OK, self.reloads.0);
         counts.own.count(RELOADS_REFUSED, self.reloads.1);
@@ -194,6 +214,7 @@ impl State {
         &mut self,
         config: Config,
         answers: Answers,
+        flags: Option<Fresh>,
     ) -> Result<Vec<String>, Refused> {
         // A stop may have begun while the file was read: nobody would serve its listeners.
         if self.phase != Phase::Serving {
@@ -203,13 +224,15 @@ impl State {
         let config = Arc::new(config);
         let table = compile(&config, &splits)?;
         let tls = self.tls.make(&config)?;
-        let flags = self.flags.make(&config)?;
+        let flags = self.flags.make(&config, flags)?;
+        let jwt = jwt::make(&config, self.jwt.as_ref())?;
         let (wanted, have, cores) = (&config.listeners, &self.listeners, self.registry.cores());
         let bound = listeners::bind_all(wanted, have, cores, &mut self.last_listener_id)?;
         let stays = |old: &Bound| bound.iter().any(|new| new.id == old.id);
         listeners::unlink(self.listeners.iter().filter(|old| !stays(old)));
         self.tls.take(tls);
-        self.flags.take(flags);
+        self.flags.take(flags, &config, clock::wall().as_secs());
+        self.jwt = jwt;
         self.patience = Arc::new(patience::OfRoutes::new(&config));
         self.rates = Rates::of(&config).map(Arc::new);
         self.shadows.take_config(&config);
@@ -293,6 +316,7 @@ impl State {
     /// The snapshot of what is now, of the next generation.
     pub(crate) fn build(&mut self) -> Snapshot {
         self.generation += 1;
+        self.follow_flags();
         let config = self.config.clone();
         let mut snapshot = Snapshot {
             generation: self.generation,
@@ -301,6 +325,7 @@ impl State {
             patience: self.patience.clone(),
             rates: self.rates.clone(),
             flags: self.flags.set(),
+            jwt: self.jwt.clone(),
             availability: Availability::of(&config),
             listeners: self.listeners.iter().map(|bound| self.view(bound)).collect(),
             versions: Vec::new(),
@@ -308,7 +333,9 @@ impl State {
             endpoints: Vec::new(),
             shadows: None,
             trials: Vec::new(),
+            flag_trials: Vec::new(),
             routes: self.routes.clone(),
+            flag_book: self.flag_book.clone(),
             config: config.clone(),
         };
         for (upstream, upstream_ix) in config.upstreams.iter().zip(0..) {
@@ -324,7 +351,21 @@ impl State {
         self.prune();
         snapshot.shadows = self.shadows.terms(&snapshot);
         snapshot.trials = self.trials.terms(&snapshot);
+        snapshot.flag_trials = self.trials.flag_terms(&snapshot);
+        let now = clock::steady().as_secs();
+        for trial in &snapshot.flag_trials {
+            self.comparisons.mark(trial, &self.flag_book, now);
+        }
         snapshot
+    }
+
+    /// Has counters for the flags as they are now.
+    fn follow_flags(&mut self) {
+        let set = self.flags.set();
+        if !self.flag_book.is_of(&set) {
+            let (cores, blocks) = (self.registry.cores(), self.registry.blocks());
+            self.flag_book = Arc::new(FlagBook::new(set, cores, blocks, Some(&self.flag_book)));
+        }
     }
 
     /// Publishes what is now and says under which generation.

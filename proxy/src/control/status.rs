@@ -71,6 +71,7 @@ impl Control {
             },
             saturation: (*self.saturation()).clone(),
             overload: (*self.overload()).clone(),
+            flags: state.flags.in_short(),
             cores,
             upstreams: state.config.upstreams.iter().map(|u| upstream(&state, u, now)).collect(),
         }

@@ -26,6 +26,7 @@ pub(super) struct Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         self.ending.store(true, Relaxed);
+        self.control.ofrep.end();
     }
 }
 
@@ -63,6 +64,7 @@ pub(super) fn bench_of(name: &str, rest: &str) -> Bench {
     let (theirs, over) = (shared.clone(), ending.clone());
     thread::Builder::new().spawn(move || acknowledge(&theirs, &over)).unwrap();
     let control = Arc::new(Control::new(Parts {
+        ofrep: answering(&shared),
         sightings: Vec::new(),
         shared,
         state,
@@ -77,6 +79,15 @@ pub(super) fn bench_of(name: &str, rest: &str) -> Bench {
         succession: Succession::default(),
     }));
     Bench { control, text, socket, ending }
+}
+
+/// Answers applications on a thread of its own.
+fn answering(shared: &Arc<Shared>) -> Arc<ofrep::Desk> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let desk = Arc::new(ofrep::Desk::new(shared.clone(), runtime.handle().clone()));
+    let theirs = desk.clone();
+    thread::Builder::new().spawn(move || runtime.block_on(theirs.run())).unwrap();
+    desk
 }
 
 /// Two cores that take every snapshot over, and end when told.

@@ -3,6 +3,7 @@
 //! Cohorts are given out in the order of their seconds, each once, when all of its requests are
 //! done with or have had their time. What did not depend on the draw alone is left out.
 
+pub(crate) mod flags;
 pub(crate) mod late;
 pub(crate) mod left;
 mod units;
@@ -44,6 +45,8 @@ pub(crate) struct Trials {
     last_number: u32,
     /// By the rollout's name.
     known: BTreeMap<Name, Known>,
+    /// By the flag's name.
+    judged: BTreeMap<Name, flags::Judged>,
     sightings: Vec<rtrb::Consumer<Sighting>>,
     late: Late,
     last_book: u32,
@@ -85,6 +88,7 @@ impl Trials {
             begun: clock::steady(),
             last_number: 0,
             known: BTreeMap::new(),
+            judged: BTreeMap::new(),
             sightings: Vec::new(),
             late: Late::new(late::REQUESTS_MAX),
             last_book: 0,
@@ -102,8 +106,10 @@ impl Trials {
     pub(crate) fn terms(&mut self, snapshot: &Snapshot) -> Vec<Option<Arc<Trial>>> {
         let config = &snapshot.config;
         self.known.retain(|name, _| config.rollouts.iter().any(|it| it.name == *name));
-        let known = &self.known;
-        self.late.keep(&config.kpis, |book| known.values().any(|it| it.book.number() == book));
+        let of_versions = self.known.values().map(|known| &known.book);
+        let books = of_versions.chain(self.judged.values().map(|judged| &judged.book));
+        let books: Vec<u32> = books.map(Book::number).collect();
+        self.late.keep(&config.kpis, |book| books.contains(&book));
         if config.rollouts.is_empty() {
             return Vec::new();
         }
@@ -272,17 +278,19 @@ impl Trials {
     pub(crate) fn report(&mut self, reports: &[Report<'_>], now: Moment) -> Vec<Told> {
         self.take_sightings();
         let now = trial::second(self.started, now);
-        let known = &mut self.known;
+        let (known, judged) = (&mut self.known, &mut self.judged);
         let told = |report| {
-            let books = known.values_mut().map(|known| &mut known.book);
-            self.late.report(books, report, now)
+            let of_versions = known.values_mut().map(|known| &mut known.book);
+            let of_flags = judged.values_mut().map(|judged| &mut judged.book);
+            self.late.report(of_versions.chain(of_flags), report, now)
         };
         reports.iter().map(told).collect()
     }
 
     /// What became of the reports about a KPI, and of the requests of its upstream's trial.
     pub(crate) fn counts(&self, kpi: &Kpi) -> (Counts, u64) {
-        let books = self.known.values().map(|known| &known.book);
+        let of_flags = self.judged.values().map(|judged| &judged.book);
+        let books = self.known.values().map(|known| &known.book).chain(of_flags);
         let of = books.filter(|book| book.place(&kpi.name).is_some());
         let forgotten = of.map(|book| self.late.forgotten(book.number())).sum();
         (self.late.counts(&kpi.name), forgotten)
@@ -308,20 +316,28 @@ impl Trials {
             // As old as a user's first request may be when it is given out, and more.
             known.voids.forget(now.saturating_sub(known.units.horizon().saturating_add(HORIZON)));
         }
+        for judged in self.judged.values_mut() {
+            judged.book.pass(now);
+        }
         self.late.expire(now);
     }
 
     fn take_sightings(&mut self) {
+        let mut taken = Vec::new();
         for ring in &mut self.sightings {
             // No more than there are now: a core may be adding some all the time.
             for _ in 0..ring.slots() {
                 let Ok(sighting) = ring.pop() else { break };
-                let mut known = self.known.values_mut();
-                if let Some(known) = known.find(|known| known.trial.number == sighting.trial) {
-                    match &mut self.after {
-                        Some(after) => after.see(known, sighting),
-                        None => known.see(&mut self.late, &sighting),
-                    }
+                taken.push(sighting);
+            }
+        }
+        for sighting in taken {
+            let Some(sighting) = self.see_of_flag(sighting) else { continue };
+            let mut known = self.known.values_mut();
+            if let Some(known) = known.find(|known| known.trial.number == sighting.trial) {
+                match &mut self.after {
+                    Some(after) => after.see(known, sighting),
+                    None => known.see(&mut self.late, &sighting),
                 }
             }
         }

@@ -55,7 +55,7 @@ pub(crate) struct Succession {
     /// What the cores before have counted, by the core that counts on.
     cores: Vec<CoreCells>,
     /// What else was counted before.
-    own: Totals,
+    own: Mutex<Totals>,
     /// Held while a process is started.
     under_way: tokio::sync::Mutex<()>,
     /// Whether nothing may change now.
@@ -85,8 +85,14 @@ impl Succession {
         // A guest leaves the supervisor to the process.
         let supervisor =
             if launcher.is_some() { Supervisor::of_process() } else { Supervisor::default() };
-        let succession =
-            Self { launcher, supervisor, number, own, cores: blocks, ..Self::default() };
+        let succession = Self {
+            launcher,
+            supervisor,
+            number,
+            own: own.into(),
+            cores: blocks,
+            ..Self::default()
+        };
         if let Some(before) = before {
             succession.count_cores(&before.cores);
             *lock(&succession.before) = Some(before);
@@ -101,7 +107,7 @@ impl Succession {
 
     /// One of the other counts from before.
     pub(super) fn own(&self, name: &str) -> u64 {
-        self.own.get(name)
+        lock(&self.own).get(name)
     }
 
     /// The process that serves now, if it is no longer this one.
@@ -282,8 +288,10 @@ impl Control {
             out,
             counts,
             tickets,
+            comparisons: state.comparisons.leave(),
             trials: state.trials.leave(&snapshot),
             last_reload: state.last_reload.clone(),
+            flags: state.flags.leave(),
             ..Left::default()
         };
         Ok((sockets, left))
@@ -311,6 +319,7 @@ impl Control {
             task.abort();
         }
         lock(&self.succession.doors).clear();
+        self.ofrep.leave();
         let generation = {
             let mut state = self.state();
             state.phase = Phase::Leaving;

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use gnomon_flags::Overrides;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cells::totals::Totals,
     control::{
         api::{ReloadStatus, rollout::Line},
+        flag_compare::ComparisonLeft,
+        flags::hygiene::Seen,
         rollouts::{evidence::JudgeLeft, store::Kept},
         trials::left::{TrialsLeft, TrialsNews},
     },
@@ -30,8 +33,12 @@ pub(crate) struct Left {
     pub(crate) counts: CountsLeft,
     pub(crate) rollouts: RolloutsLeft,
     pub(crate) trials: TrialsLeft,
+    /// By the flag's name.
+    pub(crate) comparisons: BTreeMap<String, ComparisonLeft>,
     /// The last reload.
     pub(crate) last_reload: Option<ReloadStatus>,
+    /// What people have changed of flags, and how these are used.
+    pub(crate) flags: FlagsLeft,
     /// What TLS tickets are sealed under.
     pub(crate) tickets: Vec<u8>,
 }
@@ -84,6 +91,8 @@ pub(crate) struct CountsLeft {
     pub(crate) endpoints: Vec<((String, String, String), Totals)>,
     /// By route, upstream and version.
     pub(crate) routes: Vec<((String, String, String), Totals)>,
+    /// By flag and variant.
+    pub(crate) flags: Vec<((String, String), Totals)>,
     /// Reloads, lines of the log, and the like.
     pub(crate) own: Totals,
 }
@@ -101,6 +110,16 @@ pub(crate) struct RolloutsLeft {
     pub(crate) is_read: bool,
     /// Transitions: whose, to which phase, who brought them about, and how many.
     pub(crate) transitions: Vec<((String, String, String), u64)>,
+}
+
+/// Flags, beside what files say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct FlagsLeft {
+    /// What people have changed.
+    pub(crate) overrides: Overrides,
+    /// When each was last of use, by name.
+    pub(crate) seen: BTreeMap<String, Seen>,
 }
 
 /// One rollout.

@@ -14,6 +14,8 @@ use gnomon_config::{
 };
 use jiff::Timestamp;
 
+use crate::jwt;
+
 use super::{
     by_name::ByName,
     material::{self, About, Read, Shown},
@@ -44,7 +46,8 @@ pub fn checked(
 ) -> Result<Loaded, Problems> {
     let Loaded { config, warnings } = loaded?;
     let now = i64::try_from(now).unwrap_or(i64::MAX);
-    let warnings = warnings.with(problems(&config, now, overdue));
+    let warnings =
+        warnings.with(problems(&config, now, overdue)).with(jwt::check::problems(&config));
     if warnings.has_errors() { Err(warnings) } else { Ok(Loaded { config, warnings }) }
 }
 

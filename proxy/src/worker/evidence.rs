@@ -4,7 +4,7 @@
 //! endpoint or version saved proves nothing. A pooled connection that had died while idle is no
 //! attempt.
 
-use gnomon_config::model::{FailureKind, Timing};
+use gnomon_config::model::{FailureKind, Timing, UpstreamIx};
 use gnomon_policy::{
     Assignment, Plan, judge::cohort::Class, pointer::Scanner, retry::FailureStage,
 };
@@ -60,7 +60,9 @@ impl Worker {
         let Some(arm) = trial.arm(plan.meant).filter(|_| trial.by_user) else { return };
         let outcome = Outcome { class: None, refused: false, time: None, kpis: Levels::default() };
         let (trial, unit) = (trial.number, plan.unit);
-        self.tell(core, Sighting { trial, epoch, second, arm, unit, request: 0, outcome });
+        let (request, weight) = (0, 0.0);
+        let sighting = Sighting { trial, epoch, second, arm, unit, request, outcome, weight };
+        self.tell(core, sighting);
     }
 
     fn tell(&self, core: &CoreEvidence, sighting: Sighting) {
@@ -79,7 +81,6 @@ impl Worker {
     ) {
         let Some(ticket) = entry.evidence.ticket.take() else { return };
         let Some(trial) = view.trial(plan.upstream) else { return };
-        entry.evidence.scanned(view, trial);
         let outcome = outcome(entry, trial.timing);
         let core = &trial.evidence.cores[self.index];
         core.resolve(ticket, &outcome);
@@ -91,7 +92,8 @@ impl Worker {
             let request = if trial.by_request { entry.id_hash(request) } else { 0 };
             let (epoch, second, arm) = (ticket.epoch(), ticket.second(), ticket.arm());
             let (trial, unit) = (trial.number, plan.unit);
-            let sighting = Sighting { trial, epoch, second, arm, unit, request, outcome };
+            let weight = 0.0;
+            let sighting = Sighting { trial, epoch, second, arm, unit, request, outcome, weight };
             self.tell(core, sighting);
         }
     }
@@ -113,8 +115,16 @@ impl Evidence {
     }
 
     /// Reads what the reply's head tells of its outcome.
-    pub(super) fn read(&mut self, view: &View, plan: &Plan, response: Response<'_>) {
-        if self.ticket.is_none() {
+    ///
+    /// `is_judged`: it is evidence for a flag.
+    pub(super) fn read(
+        &mut self,
+        view: &View,
+        plan: &Plan,
+        is_judged: bool,
+        response: Response<'_>,
+    ) {
+        if self.ticket.is_none() && !is_judged {
             return;
         }
         let kpis = view.snapshot.config.kpis.iter().zip(&mut self.kpis);
@@ -124,7 +134,7 @@ impl Evidence {
             let field = fields.find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()));
             *level = field.and_then(|(_, value)| trial::level(kpi, value));
         }
-        let pointers = view.trial(plan.upstream).map_or(&[][..], |trial| &trial.pointers);
+        let pointers = view.pointers(plan.upstream);
         if !pointers.is_empty() && is_json(response) {
             self.scanners = Some(pointers.iter().map(|_| Scanner::new()).collect());
         }
@@ -133,16 +143,16 @@ impl Evidence {
     /// Reads what a piece of the reply's content tells, once it has been sent on.
     pub(super) fn content(&mut self, view: &View, plan: &Plan, piece: &[u8]) {
         let Some(scanners) = &mut self.scanners else { return };
-        let pointers = view.trial(plan.upstream).map_or(&[][..], |trial| &trial.pointers);
+        let pointers = view.pointers(plan.upstream);
         for (scanner, (_, pointer)) in scanners.iter_mut().zip(pointers) {
             scanner.feed(pointer, piece);
         }
     }
 
     /// There is no more of the content.
-    fn scanned(&mut self, view: &View, trial: &Trial) {
+    pub(super) fn scanned(&mut self, view: &View, upstream: UpstreamIx) {
         let Some(scanners) = self.scanners.take() else { return };
-        for (scanner, (kpi, _)) in scanners.iter().zip(&trial.pointers) {
+        for (scanner, (kpi, _)) in scanners.iter().zip(view.pointers(upstream)) {
             let (level, kpi) = (self.kpis.get_mut(*kpi), view.snapshot.config.kpis.get(*kpi));
             if let (Some(level), Some(kpi)) = (level, kpi) {
                 *level = scanner.value().and_then(|found| trial::level_found(kpi, found));
@@ -177,7 +187,8 @@ fn is_drawn(plan: &Plan, trial: &Trial) -> bool {
     }
 }
 
-fn outcome(entry: &Entry, timing: Timing) -> Outcome {
+/// What became of a request, to a judge.
+pub(super) fn outcome(entry: &Entry, timing: Timing) -> Outcome {
     let status = entry.status();
     let class = entry.evidence.first.or_else(|| match entry.failure() {
         Some(failure) => class_of(&failure),

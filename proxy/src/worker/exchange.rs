@@ -22,6 +22,7 @@ use super::{
     Heads, Worker,
     answer::{self, Manner},
     buffers::Buffer,
+    claims,
     client::{Client, Next},
     flags,
     flow::Flow,
@@ -97,7 +98,9 @@ fn open<'a>(
     if client.peer.is_trusted && request.first(Known::XRequestId).is_some() {
         entry.keep_given_id();
     }
-    let flags = flags::begin(view, request, &client.peer);
+    let now = flags::moment(view);
+    let claims = now.and_then(|now| claims::claims(worker, view, request, now));
+    let flags = now.map(|now| flags::begin(view, request, &client.peer, claims.as_deref(), now));
     let subject = Subject { request, client: client.peer.ip, flags: flags.as_ref() };
     let available = &view.snapshot.availability;
     let decision = view.snapshot.table.decide(&subject, available, &mut worker.luck.borrow_mut());
@@ -112,7 +115,8 @@ fn open<'a>(
         Some(plan) => Tap::open(worker, view, &plan, &subject, client, entry),
         None => Tap::closed(),
     };
-    entry.flags = flags::end(flags.as_ref(), decision.plan().is_some());
+    let upstream = decision.plan().filter(|_| refusal.is_none()).map(|plan| plan.upstream);
+    entry.flags = flags::end(view, flags.as_ref(), upstream);
     tap.told(entry.told());
     Opened { decision, body, refusal, tap }
 }

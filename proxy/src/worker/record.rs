@@ -96,6 +96,11 @@ impl Entry {
         }
     }
 
+    /// Whether a flag is judged by what becomes of it.
+    pub(super) fn is_judged(&self) -> bool {
+        self.flags.as_ref().is_some_and(|flags| !flags.drawn.is_empty())
+    }
+
     /// What the origin is told of the user's flags; empty if nothing.
     pub(super) fn told(&self) -> &[u8] {
         self.flags.as_ref().map_or(&[], |flags| &flags.told)
@@ -179,7 +184,12 @@ impl Entry {
     /// Counts the exchange and writes its line.
     pub(super) fn close(mut self, worker: &Worker, view: &View, request: Request<'_>, peer: &Peer) {
         let total = clock::now() - self.begun;
+        if let Some(flagged) = &self.flags {
+            worker.count_flags(view, flagged, &self);
+        }
         if let Some(plan) = self.plan {
+            self.evidence.scanned(view, plan.upstream);
+            worker.testify_for_flags(view, request, &mut self);
             worker.testify(view, &plan, request, &mut self);
             self.count(worker, view, &plan, total);
         }

@@ -275,7 +275,8 @@ async fn final_reply(
     let response = Response { head, bytes: inbox.data() };
     let status = response.status();
     entry.replied(status);
-    entry.evidence.read(terms.view, terms.plan, response);
+    let is_judged = entry.is_judged();
+    entry.evidence.read(terms.view, terms.plan, is_judged, response);
     let framing = response.framing(terms.request.is_head());
     let toward = framing.toward(terms.request.version());
     let origin_persistent = response.persistent() && framing != Framing::UntilClose;

@@ -58,6 +58,7 @@ impl Housekeeping {
         worker.deadlines.sweep(u32::try_from(ticks).unwrap_or(u32::MAX));
         worker.cells.heartbeat.add(1);
         worker.date.refresh();
+        worker.claims.refill();
         worker.refresh();
         self.reap(worker);
         follow_strain(worker);

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 use gnomon_config::model::{self, Upstream, UpstreamIx};
-use gnomon_policy::{Plan, RouteIx, retry::Budget};
+use gnomon_policy::{Plan, RouteIx, pointer::Pointer, retry::Budget};
 use gnomon_shadow::{counts::Account, terms::CoreTerms};
 
 use super::origin::Origin;
@@ -137,6 +137,14 @@ impl View {
     /// The trial of an upstream's versions, if one is under way.
     pub(super) fn trial(&self, upstream: UpstreamIx) -> Option<&Trial> {
         self.snapshot.trials.get(usize::from(upstream.0))?.as_deref()
+    }
+
+    /// Where KPIs stand in an upstream's JSON replies, if somebody is judged by them.
+    pub(super) fn pointers(&self, upstream: UpstreamIx) -> &[(usize, Pointer)] {
+        let trials = || self.snapshot.flag_trials.iter();
+        let of_flag = || trials().find(|it| it.upstream == upstream).map(|it| &*it.pointers);
+        let own = self.trial(upstream).map(|trial| &*trial.pointers);
+        own.or_else(of_flag).unwrap_or_default()
     }
 
     fn version_place(&self, upstream: UpstreamIx, version: model::VersionIx) -> usize {

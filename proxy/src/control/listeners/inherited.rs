@@ -107,20 +107,28 @@ impl Inherited {
     /// The admin socket, if it is where it is wanted.
     pub(crate) fn admin(&mut self, path: &Path) -> Option<UnixListener> {
         let is_there = |found: &Address| matches!(found, Address::Unix(it) if moved(it) == path);
-        self.door(&Tag::Admin, is_there).map(UnixListener::from)
+        self.door(|tag| *tag == Tag::Admin, is_there).map(UnixListener::from)
     }
 
     /// A listener of control's, if it is where it is wanted.
     pub(crate) fn tcp(&mut self, tag: &Tag, wanted: SocketAddr) -> Option<std::net::TcpListener> {
-        let is_there = |found: &Address| {
-            matches!(found, Address::Tcp(found) if found.ip() == wanted.ip()
-                && (wanted.port() == 0 || found.port() == wanted.port()))
-        };
-        self.door(tag, is_there).map(std::net::TcpListener::from)
+        let is_tag = |known: &Tag| known == tag;
+        self.door(is_tag, is_at(wanted)).map(std::net::TcpListener::from)
     }
 
-    fn door(&mut self, tag: &Tag, is_there: impl Fn(&Address) -> bool) -> Option<OwnedFd> {
-        let is_it = |item: &Item| item.tag.as_ref() == Some(tag) && is_there(&item.found.address);
+    /// A listener for applications, if it is where it is wanted.
+    pub(crate) fn ofrep(&mut self, wanted: SocketAddr) -> Option<std::net::TcpListener> {
+        let is_tag = |tag: &Tag| matches!(tag, Tag::Ofrep(_));
+        self.door(is_tag, is_at(wanted)).map(std::net::TcpListener::from)
+    }
+
+    fn door(
+        &mut self,
+        is_tag: impl Fn(&Tag) -> bool,
+        is_there: impl Fn(&Address) -> bool,
+    ) -> Option<OwnedFd> {
+        let is_it =
+            |item: &Item| item.tag.as_ref().is_some_and(&is_tag) && is_there(&item.found.address);
         let place = self.0.iter().position(is_it)?;
         Some(self.0.swap_remove(place).socket)
     }
@@ -144,6 +152,14 @@ impl Inherited {
                 }
             }
         }
+    }
+}
+
+/// Whether a socket listens at an address, whose port may be any.
+fn is_at(wanted: SocketAddr) -> impl Fn(&Address) -> bool {
+    move |found| {
+        matches!(found, Address::Tcp(found) if found.ip() == wanted.ip()
+            && (wanted.port() == 0 || found.port() == wanted.port()))
     }
 }
 

@@ -76,6 +76,16 @@ families! {
         "When the configuration was last read, since 1970.";
     RELOADS = "gnomon_config_reloads_total", Counter, ["result"],
         "Reloads, by whether they were taken over (ok) or refused.";
+    FLAGS_SOURCE_OK = "gnomon_flags_source_ok", Gauge, [],
+        "Whether what the source of flags says is in force: 1, or 0.";
+    FLAGS_SOURCE_TIME = "gnomon_flags_source_last_success_timestamp_seconds", Gauge, [],
+        "When the source of flags was last read and right, since 1970.";
+    FLAG_ENABLED = "gnomon_flag_enabled", Gauge, ["flag"],
+        "Whether a flag is on: 1, or 0.";
+    FLAG_OVERRIDDEN = "gnomon_flag_overridden", Gauge, ["flag"],
+        "Whether a flag is other than in its file: 1, or 0.";
+    FLAGS_STALE = "gnomon_flags_stale", Gauge, ["reason"],
+        "Flags that nobody has asked for (unused), that give all the same (same), or that should be gone (expired).";
     CERTIFICATE_EXPIRY = "gnomon_certificate_expiry_timestamp_seconds", Gauge,
         ["listener", "certificate"],
         "Until when a certificate is in force, since 1970; by the first of its names.";
@@ -134,6 +144,8 @@ families! {
         "How hard the process is pressed: 0 calm, 1 tight, 2 closed, 3 shedding.";
     OVERLOAD_MEMORY = "gnomon_overload_memory_bytes", Gauge, [],
         "Memory that the process may take before it sheds load.";
+    JWT_CHECKS = "gnomon_jwt_checks_total", Counter, ["core", "result"],
+        "Tokens that were not known yet, by what checking came to: ok, bad, expired, or refused for want of time.";
     PANICS = "gnomon_panics_total", Counter, ["core"],
         "Connections ended by a panic of ours.";
     LOG_LINES = "gnomon_access_log_lines_total", Counter, [],
@@ -182,6 +194,12 @@ families! {
     ROUTE_DURATION = "gnomon_route_duration_seconds", Histogram,
         ["route", "upstream", "version", "arm", "outcome"],
         "From a request's head to its reply's last byte, by route.";
+    FLAG_EXPOSURES = "gnomon_flag_exposures_total", Counter, ["flag", "variant", "via"],
+        "Times that a variant made a difference for a request (router), or was told to an application (ofrep).";
+    FLAG_REQUESTS = "gnomon_flag_requests_total", Counter, ["flag", "variant", "outcome"],
+        "Requests that a variant made a difference for: ok, error (5xx, or no whole reply), or ended by the client.";
+    FLAG_DURATION = "gnomon_flag_request_duration_seconds", Histogram, ["flag", "variant"],
+        "From such a request's head to its reply's last byte.";
     ROLLOUT_STEP = "gnomon_rollout_step", Gauge, ["rollout"],
         "Steps that a rollout has entered: 0 before the first.";
     ROLLOUT_PHASE = "gnomon_rollout_phase", Gauge, ["rollout", "phase"],
@@ -207,6 +225,12 @@ families! {
         "Pairs of replies that were compared: the same, or different.";
     SHADOW_NOISY = "gnomon_shadow_noisy_total", Counter, ["shadow"],
         "Requests whose two answers of the primary differ from each other.";
+    OFREP_ANSWERS = "gnomon_ofrep_answers_total", Counter, ["code"],
+        "Answers to applications that asked for flags, by status.";
+    OFREP_FROZEN = "gnomon_ofrep_frozen_total", Counter, ["result"],
+        "Requests of applications that told what the router had decided: believed, or refused.";
+    OFREP_STREAMS = "gnomon_ofrep_streams", Gauge, [],
+        "Streams open now on which applications are told of changes.";
     DROPPED = "gnomon_metrics_dropped_series_total", Counter, [],
         "Series left out of answers because metrics.max_series was reached.";
 }

@@ -1,5 +1,7 @@
 //! From cells to families: what is told of the process, its cores, versions and shadows.
 
+mod flag_states;
+mod flags;
 mod rollouts;
 mod routes;
 
@@ -25,7 +27,9 @@ use super::{
     fold::Fold,
     text::Page,
 };
-use crate::cells::{Cell, CoreCells, HANDSHAKE_FAILURES, Latency, PREFACE_FLAWS, VersionCells};
+use crate::cells::{
+    Cell, CoreCells, HANDSHAKE_FAILURES, JWT_CHECKS, Latency, PREFACE_FLAWS, VersionCells,
+};
 
 impl Control {
     /// Writes everything; what is looked at in trouble comes first, what there is most of last, so
@@ -37,6 +41,8 @@ impl Control {
         self.cores(page);
         let state = self.state();
         self.own(page, &state);
+        self.ofrep(page);
+        flag_states::flag_states(page, &state);
         let mut series = page.family(&c::SATURATION);
         for component in &saturation.components {
             series.add(&[&component.name], component.ratio);
@@ -47,6 +53,7 @@ impl Control {
         durations(page, &state.config, &versions);
         shadows(page, &state);
         endpoints(page, &versions);
+        flags::flags(page, &state.config, &state.flag_book);
         routes::routes(page, &state.config, &state.routes, &versions);
     }
 
@@ -93,6 +100,14 @@ impl Control {
                 series.add(&[name, reason], cell.read());
             }
         }
+        let mut series = page.family(&c::JWT_CHECKS);
+        for (core, (name, cells)) in names.iter().zip(&self.shared.cores).enumerate() {
+            let before = self.succession.core(core).map(|before| &before.jwt_checks);
+            for (place, result) in JWT_CHECKS.iter().enumerate() {
+                let before = before.map_or(0, |before| before[place].read());
+                series.add(&[name, result], cells.jwt_checks[place].read() + before);
+            }
+        }
         let mut series = page.family(&c::PREFACES);
         for (core, (name, cells)) in names.iter().zip(&self.shared.cores).enumerate() {
             let before = self.succession.core(core).map(|before| &before.prefaces);
@@ -131,6 +146,18 @@ impl Control {
         page.family(&c::OVERLOAD_MEMORY).add(&[], overload.memory_max);
         page.family(&c::LOG_LINES).add(&[], self.log_lines());
         page.family(&c::LOG_FAILURES).add(&[], self.log_failures());
+    }
+
+    fn ofrep(&self, page: &mut Page) {
+        let mut answers = page.family(&c::OFREP_ANSWERS);
+        for (status, count) in self.ofrep_answers() {
+            answers.add(&[&status.to_string()], count);
+        }
+        let mut frozen = page.family(&c::OFREP_FROZEN);
+        for (result, count) in self.ofrep_frozen() {
+            frozen.add(&[result], count);
+        }
+        page.family(&c::OFREP_STREAMS).add(&[], self.ofrep.streams() as u64);
     }
 }
 

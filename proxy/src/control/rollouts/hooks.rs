@@ -17,10 +17,11 @@ use gnomon_config::model::{Name, On};
 use serde_json::json;
 use tokio::sync::Notify;
 
-use super::{Entry, client};
+use super::Entry;
 use crate::control::{
     Control,
     api::rollout::{Hooks, Record},
+    client,
 };
 
 /// What waits to be told.

@@ -19,14 +19,14 @@ use serde::{Deserialize, Serialize};
 
 /// The judges of one rollout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Jury {
+pub(in crate::control) struct Jury {
     main: Judge,
     /// By the KPI's place in the configuration.
     late: BTreeMap<usize, Judge>,
 }
 
 impl Jury {
-    pub(super) fn new(rules: &Rules, kpis: &[Kpi], weights: &[f64]) -> Self {
+    pub(in crate::control) fn new(rules: &Rules, kpis: &[Kpi], weights: &[f64]) -> Self {
         let is_late = |held: &Held| {
             let kpi = kpi_of(held).and_then(|place| kpis.get(place));
             kpi.is_some_and(|kpi| matches!(kpi.source, KpiSource::Late(_)))
@@ -42,7 +42,7 @@ impl Jury {
     }
 
     /// Whether the other one goes by the same rules.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    pub(in crate::control) fn is_like(&self, other: &Self) -> bool {
         let late = |jury: &Self| {
             let all = jury.late.iter();
             all.map(|(place, judge)| (*place, judge.rules().clone())).collect::<Vec<_>>()
@@ -50,34 +50,34 @@ impl Jury {
         self.main.rules() == other.main.rules() && late(self) == late(other)
     }
 
-    pub(super) fn take(&mut self, cohort: &Cohort) {
+    pub(in crate::control) fn take(&mut self, cohort: &Cohort) {
         self.main.take(cohort);
     }
 
     /// What has been told late of a KPI.
-    pub(super) fn take_late(&mut self, kpi: usize, cohort: &Cohort) {
+    pub(in crate::control) fn take_late(&mut self, kpi: usize, cohort: &Cohort) {
         if let Some(judge) = self.late.get_mut(&kpi) {
             judge.take(cohort);
         }
     }
 
     /// What stable usually does.
-    pub(super) fn usual(&self) -> Usual {
+    pub(in crate::control) fn usual(&self) -> Usual {
         self.main.usual()
     }
 
     /// The canary's first second.
-    pub(super) fn began(&self) -> Option<u64> {
+    pub(in crate::control) fn began(&self) -> Option<u64> {
         self.main.began()
     }
 
     /// What the main judge goes by.
-    pub(super) fn rules(&self) -> &Rules {
+    pub(in crate::control) fn rules(&self) -> &Rules {
         self.main.rules()
     }
 
     /// The report of the judge who says most, with the signals of all.
-    pub(super) fn report(&self, place: usize) -> Report {
+    pub(in crate::control) fn report(&self, place: usize) -> Report {
         let mut reports = vec![self.main.report(place)];
         reports.extend(self.late.values().map(|judge| judge.report(place)));
         // Of those who say as much, the first: the main one.

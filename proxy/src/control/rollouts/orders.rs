@@ -152,7 +152,7 @@ impl Rollouts {
 }
 
 /// Who, in words, and whom the kernel saw.
-fn signed(by: &str, peer: &str) -> String {
+pub(in crate::control) fn signed(by: &str, peer: &str) -> String {
     if by.is_empty() { peer.to_owned() } else { format!("{by} ({peer})") }
 }
 

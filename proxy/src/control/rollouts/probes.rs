@@ -7,10 +7,10 @@ use gnomon_config::model::{HostRule, Name, Probe, Rollout};
 use http_body_util::Full;
 use hyper::{Request, header};
 
-use super::{Entry, client};
+use super::Entry;
 use crate::{
     control::{
-        Control,
+        Control, client,
         dial::Opening,
         registry::{EndpointKey, VersionKey},
         state::State,

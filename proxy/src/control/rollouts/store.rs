@@ -20,7 +20,10 @@ use gnomon_shadow::store::{Fault, move_aside, open_as};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::control::api::rollout::{Line, Record};
+use crate::control::{
+    api::rollout::{Line, Record},
+    keeper::Book,
+};
 
 /// A rollout's position, as it is kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -66,27 +69,6 @@ pub(crate) struct Saved {
     pub(crate) line: Option<Line>,
     /// Why nothing is known, if something should be.
     pub(crate) lost: Option<String>,
-}
-
-impl Batch {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.kept.is_empty()
-            && self.records.is_empty()
-            && self.evidence.is_empty()
-            && self.line.is_none()
-    }
-
-    /// Puts what could not be written before what has come since.
-    pub(crate) fn precede(&mut self, earlier: Self) {
-        for (name, kept) in earlier.kept {
-            self.kept.entry(name).or_insert(kept);
-        }
-        self.records.splice(0..0, earlier.records);
-        self.evidence.splice(0..0, earlier.evidence);
-        let over = self.evidence.len().saturating_sub(EVIDENCE_WAITING);
-        self.evidence.drain(..over);
-        self.line = self.line.take().or(earlier.line);
-    }
 }
 
 /// Reads what is kept at `path`. Blocks. A file that is damaged is moved aside; whatever is wrong
@@ -145,16 +127,19 @@ fn judge(connection: &Connection, name: &str) -> Result<Option<Evidence>, Fault>
 /// An open file.
 pub(crate) struct Store(Connection);
 
-impl Store {
-    pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
+impl Book for Store {
+    type Batch = Batch;
+    const WHAT: &'static str = "what rollouts do";
+    const ELSE: &'static str = "no weight is raised";
+
+    fn open(path: &Path) -> Result<Self, Fault> {
         let connection = open_as(path, prepare)?;
         // What is committed survives a power cut.
         connection.execute_batch("PRAGMA synchronous = FULL")?;
         Ok(Self(connection))
     }
 
-    /// Writes all of it or nothing; on the disk when this returns.
-    pub(crate) fn write(&mut self, batch: &Batch, now: u64) -> Result<(), Fault> {
+    fn write(&mut self, batch: &Batch, now: u64) -> Result<(), Fault> {
         let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for record in &batch.records {
             append(&transaction, record)?;
@@ -185,6 +170,24 @@ impl Store {
         transaction.commit()?;
         self.0.execute_batch("PRAGMA incremental_vacuum(64)")?;
         Ok(())
+    }
+
+    fn is_empty(batch: &Batch) -> bool {
+        batch.kept.is_empty()
+            && batch.records.is_empty()
+            && batch.evidence.is_empty()
+            && batch.line.is_none()
+    }
+
+    fn precede(batch: &mut Batch, earlier: Batch) {
+        for (name, kept) in earlier.kept {
+            batch.kept.entry(name).or_insert(kept);
+        }
+        batch.records.splice(0..0, earlier.records);
+        batch.evidence.splice(0..0, earlier.evidence);
+        let over = batch.evidence.len().saturating_sub(EVIDENCE_WAITING);
+        batch.evidence.drain(..over);
+        batch.line = batch.line.take().or(earlier.line);
     }
 }
 

@@ -43,10 +43,10 @@ fn counters_and_ids_outlive_a_reload_that_drops_them() {
     let first = state.build();
     first.versions[1].cells[0].assigned.add(5);
     first.endpoints[0].cells[1].requests.add(7);
-    state.take_config(config(OTHER), Answers::new()).unwrap();
+    state.take_config(config(OTHER), Answers::new(), None).unwrap();
     let second = state.build();
     assert_eq!(ids(&second), [2, 4]);
-    state.take_config(config(TWO), Answers::new()).unwrap();
+    state.take_config(config(TWO), Answers::new(), None).unwrap();
     let third = state.build();
     assert_eq!(ids(&third), [1, 2, 3]);
     assert_eq!(third.versions[1].cells[0].assigned.read(), 5);
@@ -57,7 +57,7 @@ fn counters_and_ids_outlive_a_reload_that_drops_them() {
 fn a_reload_that_a_stop_has_overtaken_binds_nothing() {
     let mut state = state(TWO);
     state.phase = Phase::Draining;
-    assert!(state.take_config(config(OTHER), Answers::new()).is_err());
+    assert!(state.take_config(config(OTHER), Answers::new(), None).is_err());
     assert!(state.listeners.is_empty());
 }
 
@@ -102,7 +102,7 @@ fn a_version_without_an_endpoint_in_service_is_not_available() {
     assert!(!snapshot.endpoints[2].available);
     // Health stays over a reload.
     let other = format!("{TWO}upstream.shop.balance = \"round_robin\"\n");
-    state.take_config(config(&other), Answers::new()).unwrap();
+    state.take_config(config(&other), Answers::new(), None).unwrap();
     assert!(!state.build().endpoints[2].available);
 }
 

@@ -20,6 +20,7 @@ pub(super) use book::{Book, LateKpi};
 /// The requests of all trials that may be told of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Late {
+    /// By what [`key`] makes of its id and of its book: it may be in several.
     requests: HashMap<u64, Seen>,
     /// As they came.
     order: VecDeque<u64>,
@@ -89,6 +90,20 @@ pub(crate) enum Told {
     OtherKey,
 }
 
+impl Told {
+    /// How much it says, where a report concerns several books.
+    const fn says(&self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Late => 1,
+            Self::Duplicate => 2,
+            Self::OtherKey => 3,
+            Self::OtherValue => 4,
+            Self::Counted => 5,
+        }
+    }
+}
+
 /// What somebody says about a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report<'a> {
@@ -152,8 +167,10 @@ impl Late {
     /// Remembers a request. `weight` is its cohort's.
     pub(super) fn see(&mut self, book: &mut Book, sighting: &Sighting, weight: f64) {
         let Sighting { epoch, second, arm, request, .. } = *sighting;
+        let is_named = request != 0;
+        let request = key(request, book);
         // Who was believed may have used an id twice: the first request is meant.
-        if request == 0 || self.requests.contains_key(&request) || !book.assign(sighting, weight) {
+        if !is_named || self.requests.contains_key(&request) || !book.assign(sighting, weight) {
             return;
         }
         let unit = if book.is_by_user() { sighting.unit } else { 0 };
@@ -169,14 +186,15 @@ impl Late {
         }
     }
 
-    /// Takes a report, about a request of one of these books.
+    /// Takes a report, about a request of some of these books.
     pub(super) fn report<'b>(
         &mut self,
         books: impl Iterator<Item = &'b mut Book>,
         report: &Report<'_>,
         now: u32,
     ) -> Told {
-        let told = self.place(books, report, now);
+        let told = books.map(|book| self.place(book, report, now));
+        let told = told.max_by_key(Told::says).unwrap_or(Told::Unknown);
         let name = &report.kpi.name;
         if !self.counts.contains_key(name) {
             self.counts.insert(name.clone(), Counts::default());
@@ -193,19 +211,10 @@ impl Late {
         told
     }
 
-    fn place<'b>(
-        &mut self,
-        mut books: impl Iterator<Item = &'b mut Book>,
-        report: &Report<'_>,
-        now: u32,
-    ) -> Told {
+    fn place(&mut self, book: &mut Book, report: &Report<'_>, now: u32) -> Told {
         let request = trial::id_hash(report.request);
-        let Some(seen) = self.requests.get_mut(&request) else { return Told::Unknown };
-        let book = books.find(|book| book.number() == seen.book);
-        let Some((book, place)) = book.and_then(|book| {
-            let place = book.place(&report.kpi.name)?;
-            Some((book, place))
-        }) else {
+        let seen = self.requests.get_mut(&key(request, book));
+        let Some((seen, place)) = seen.zip(book.place(&report.kpi.name)) else {
             return Told::Unknown;
         };
         let key = report.key.map(trial::id_hash);
@@ -294,6 +303,12 @@ impl Keys {
             *self = Self::default();
         }
     }
+}
+
+/// What a request of a book goes by.
+fn key(request: u64, book: &Book) -> u64 {
+    // Odd, so that no two books share a key of a request.
+    request ^ u64::from(book.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// A value in 32 bits, by which it is known again; never 0.

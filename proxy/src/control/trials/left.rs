@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Book, Epoch, Known, Trials, Units, Usual, Voids,
+    flags::JudgedLeft,
     late::{Late, LateLeft},
 };
 use crate::{
@@ -38,6 +39,8 @@ pub(crate) struct TrialsLeft {
     last_number: u32,
     last_book: u32,
     known: BTreeMap<String, TrialLeft>,
+    /// By the flag's name.
+    judged: BTreeMap<String, JudgedLeft>,
     late: LateLeft,
 }
 
@@ -69,6 +72,8 @@ pub(crate) struct TrialsNews {
     readings: Vec<(String, u32, u32, Reading)>,
     /// By the rollout's name.
     sightings: Vec<(String, Sighting)>,
+    /// By the flag's name.
+    judged: Vec<(String, Sighting)>,
 }
 
 /// What a process knows of the one before it.
@@ -76,6 +81,8 @@ pub(crate) struct TrialsNews {
 pub(super) struct Before {
     /// Trials that nobody has asked for yet.
     known: BTreeMap<String, TrialLeft>,
+    /// Those of flags.
+    pub(super) judged: BTreeMap<String, JudgedLeft>,
     /// As in [`TrialsNews`]; nothing once it has ended.
     until: Option<u32>,
 }
@@ -85,11 +92,16 @@ pub(super) struct Before {
 pub(super) struct After {
     told: HashMap<(String, u32, u32), Reading>,
     sightings: Vec<(String, Sighting)>,
+    judged: Vec<(String, Sighting)>,
 }
 
 impl After {
     pub(super) fn see(&mut self, known: &Known, sighting: Sighting) {
         self.sightings.push((known.trial.name.to_string(), sighting));
+    }
+
+    pub(super) fn see_of_flag(&mut self, name: &str, sighting: Sighting) {
+        self.judged.push((name.to_owned(), sighting));
     }
 }
 
@@ -113,6 +125,7 @@ impl Trials {
             last_number: self.last_number,
             last_book: self.last_book,
             known: BTreeMap::new(),
+            judged: self.leave_judged(),
             late: self.late.leave(),
         };
         for (name, known) in &self.known {
@@ -130,11 +143,13 @@ impl Trials {
 
     /// The other process did not come up: everything goes on here.
     pub(crate) fn stay(&mut self) {
-        for (name, sighting) in self.after.take().into_iter().flat_map(|after| after.sightings) {
+        let After { sightings, judged, .. } = self.after.take().unwrap_or_default();
+        for (name, sighting) in sightings {
             if let Some(known) = self.known.get_mut(&*name) {
                 known.see(&mut self.late, &sighting);
             }
         }
+        self.hear_of_flags(&judged);
     }
 
     /// What has become known since this was last asked, or since [`Trials::leave`].
@@ -153,7 +168,9 @@ impl Trials {
             }
         }
         after.told.retain(|(_, at, _), _| *at + MEMORY >= second);
-        TrialsNews { until: second, readings, sightings: std::mem::take(&mut after.sightings) }
+        let sightings = std::mem::take(&mut after.sightings);
+        let judged = std::mem::take(&mut after.judged);
+        TrialsNews { until: second, readings, sightings, judged }
     }
 
     /// Begins where another process stopped.
@@ -169,7 +186,7 @@ impl Trials {
             last_number: left.last_number,
             last_book: left.last_book,
             late: Late::inherit(left.late),
-            before: Some(Before { known: left.known, until: Some(until) }),
+            before: Some(Before { known: left.known, judged: left.judged, until: Some(until) }),
             ..fresh
         }
     }
@@ -187,6 +204,7 @@ impl Trials {
                 known.see(&mut self.late, &sighting);
             }
         }
+        self.hear_of_flags(&news.judged);
         if let Some(before) = &mut self.before {
             before.until = Some(news.until);
         }
@@ -219,6 +237,11 @@ impl Trials {
     /// Blocks of slots: the cores', and that of the process before.
     pub(super) fn blocks(&self) -> usize {
         self.cores + usize::from(self.before.is_some())
+    }
+
+    /// Whether another process judges from now on.
+    pub(crate) fn is_left(&self) -> bool {
+        self.after.is_some()
     }
 
     pub(super) fn told_until(&self) -> Option<u32> {

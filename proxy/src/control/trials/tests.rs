@@ -25,7 +25,7 @@ fn user(at: u32) -> u64 {
 }
 
 fn sighting(unit: u64, second: u32, epoch: u32, arm: Arm, outcome: Outcome) -> Sighting {
-    Sighting { trial: 1, epoch, second, arm, unit, request: 0, outcome }
+    Sighting { trial: 1, epoch, second, arm, unit, request: 0, outcome, weight: 0.0 }
 }
 
 #[test]

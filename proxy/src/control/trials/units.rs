@@ -36,8 +36,9 @@ pub(super) struct Units {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Users {
-    /// Probability of the canary for those that count.
+    /// Probability of the canary for those that count, unless each sighting tells its own.
     weight: f64,
+    is_told: bool,
     canary: (u32, u32),
     stable: (u32, u32),
     /// Positions below were the canary's earlier.
@@ -54,6 +55,9 @@ struct Users {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct User {
     arm: Arm,
+    /// Probability of the canary, where sightings tell it.
+    #[serde(default)]
+    weight: f64,
     /// Second of the first request.
     first: u32,
     /// How any request went wrong, the first that did.
@@ -100,10 +104,22 @@ impl Units {
         }
     }
 
+    /// Users begin to be drawn under other rules of a flag; each sighting tells with what chance. If
+    /// they are known to have begun, they go on.
+    pub(super) fn begin_told(&mut self, epoch: u32) {
+        let horizon = self.horizon;
+        let fresh = || Users { is_told: true, horizon, ..Users::default() };
+        self.epochs.entry(epoch).or_insert_with(fresh);
+        while self.epochs.len() > EPOCHS {
+            self.epochs.pop_first();
+        }
+    }
+
     /// The weight of the users that this one is among, if it counts.
     pub(super) fn weight(&self, sighting: &Sighting) -> Option<f64> {
         let users = self.epochs.get(&sighting.epoch)?;
-        (users.weight < 1.0 && users.is_new(sighting.unit)).then_some(users.weight)
+        let weight = users.weight_of(sighting.weight);
+        (weight < 1.0 && users.is_new(sighting.unit)).then_some(weight)
     }
 
     /// Takes note of a request that has ended.
@@ -137,9 +153,17 @@ impl Units {
 impl Users {
     /// Whether the user had a choice: one who was on the canary before has none.
     fn is_new(&self, unit: u64) -> bool {
+        if self.is_told {
+            return unit != 0;
+        }
         let at = position(unit);
         let is_among = within(at, self.canary) || within(at, self.stable);
         unit != 0 && at >= self.reach && is_among
+    }
+
+    /// The weight of a user who was told to have this one.
+    const fn weight_of(&self, told: f64) -> f64 {
+        if self.is_told { told } else { self.weight }
     }
 
     fn see(&mut self, sighting: &Sighting) {
@@ -150,6 +174,7 @@ impl Users {
         let time = outcome.time.map(|time| bucket(clock::nanos(time)));
         let user = self.seen.entry(sighting.unit).or_insert_with(|| User {
             arm: sighting.arm,
+            weight: sighting.weight,
             first: sighting.second,
             class: None,
             refused: false,
@@ -157,7 +182,9 @@ impl Users {
             kpis: Levels::default(),
             is_out: false,
         });
-        if user.is_out || sighting.second > user.first + self.horizon {
+        // A flag's share may grow by itself: what follows is then another variant's.
+        let is_moved = user.arm != sighting.arm;
+        if is_moved || user.is_out || sighting.second > user.first + self.horizon {
             return;
         }
         if sighting.second < user.first && sighting.second >= self.next {
@@ -185,14 +212,17 @@ impl Users {
         if end <= self.next {
             return;
         }
-        let mut by_second: BTreeMap<u32, Cohort> = BTreeMap::new();
+        let mut by_second: BTreeMap<(u32, u64), Cohort> = BTreeMap::new();
+        let (is_told, weight) = (self.is_told, self.weight);
         let due = self.seen.values_mut().filter(|user| !user.is_out && user.first < end);
         for user in due {
             user.is_out = true;
-            let cohort = by_second.entry(user.first).or_insert_with(|| Cohort {
+            let weight = if is_told { user.weight } else { weight };
+            let cohort = by_second.entry((user.first, weight.to_bits()));
+            let cohort = cohort.or_insert_with(|| Cohort {
                 second: user.first.into(),
                 epoch,
-                weight: self.weight,
+                weight,
                 ..Cohort::default()
             });
             match user.arm {

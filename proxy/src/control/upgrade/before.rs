@@ -82,6 +82,9 @@ impl Control {
                     if !news.counts.cores.is_empty() {
                         self.succession.count_cores(&news.counts.cores);
                     }
+                    if news.counts.own != Totals::default() {
+                        lock(&self.succession.own).clone_from(&news.counts.own);
+                    }
                     self.state().hear(*news);
                 }
                 Ok(Heard::Farewell(cut)) => {

@@ -27,6 +27,7 @@ impl Control {
         let own = &mut counts.own;
         own.count(LINES, self.log_lines());
         own.count(FAILURES, self.log_failures());
+        self.leave_ofrep(own);
         counts
     }
 
@@ -85,7 +86,8 @@ impl Control {
             versions: changed(&told.versions, &now.versions),
             endpoints: changed(&told.endpoints, &now.endpoints),
             routes: changed(&told.routes, &now.routes),
-            own: Totals::default(),
+            flags: changed(&told.flags, &now.flags),
+            own: if now.own == told.own { Totals::default() } else { now.own.clone() },
         };
         *told = now;
         news

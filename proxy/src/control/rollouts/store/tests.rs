@@ -107,7 +107,7 @@ fn a_damaged_file_is_put_aside_and_told() {
 #[test]
 fn what_could_not_be_written_goes_before_what_came_since() {
     let mut later = batch(2, 10..20);
-    later.precede(batch(1, 0..10));
+    Store::precede(&mut later, batch(1, 0..10));
     let steps: Vec<usize> = later.records.iter().map(|record| record.event.step).collect();
     assert_eq!((steps, later.kept["shop"].state.step), (vec![1, 2], 2));
     assert_eq!(later.evidence[0].1.cohorts[0].second, 0);

@@ -225,6 +225,11 @@ impl Book {
             return;
         }
         self.voids.look(evidence, now);
+        self.pass(now);
+    }
+
+    /// Forgets what nobody has asked for in time.
+    pub(in crate::control::trials) fn pass(&mut self, now: u32) {
         for kpi in &mut self.kpis {
             kpi.next = kpi.next.max(now.saturating_sub(kpi.within.saturating_add(UNASKED)));
         }

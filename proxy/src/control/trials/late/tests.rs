@@ -48,7 +48,8 @@ impl Bench {
     fn visit(&mut self, id: &str, second: u32, arm: Arm, unit: u64) {
         let outcome = Outcome { class: None, refused: false, time: None, kpis: [None; KPIS_MAX] };
         let request = id_hash(id.as_bytes());
-        let sighting = Sighting { trial: 1, epoch: 7, second, arm, unit, request, outcome };
+        let (epoch, weight) = (7, 0.0);
+        let sighting = Sighting { trial: 1, epoch, second, arm, unit, request, outcome, weight };
         self.late.see(&mut self.book, &sighting, 0.25);
     }
 

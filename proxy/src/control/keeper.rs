@@ -12,33 +12,57 @@ use std::{
     time::Duration,
 };
 
+use gnomon_shadow::store::Fault;
 use tokio::sync::Notify;
 
-use super::store::{Batch, Store};
 use crate::clock;
 
+/// An open file.
+pub(crate) trait Book: Sized + Send + 'static {
+    /// What is to be written.
+    type Batch: Default + Send;
+    /// What is written, in a sentence that goes on with "cannot be written" or "is written again".
+    const WHAT: &'static str;
+    /// What follows from it if it cannot be written.
+    const ELSE: &'static str;
+
+    /// Opens or makes it. Blocks.
+    fn open(path: &Path) -> Result<Self, Fault>;
+    /// Writes all of it or nothing; on the disk when this returns. `now` is in seconds since 1970.
+    fn write(&mut self, batch: &Self::Batch, now: u64) -> Result<(), Fault>;
+    /// Whether there is nothing to write.
+    fn is_empty(batch: &Self::Batch) -> bool;
+    /// Puts what could not be written before what has come since.
+    fn precede(batch: &mut Self::Batch, earlier: Self::Batch);
+}
+
 /// The way to the disk.
-#[derive(Default)]
-pub(crate) struct Keeper {
+pub(crate) struct Keeper<B: Book> {
     path: PathBuf,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Waiting<B::Batch>>,
     /// All up to this is on the disk.
     written: AtomicU64,
     wake: Notify,
     /// Open while things go well. Taken out for as long as it is used.
-    store: Mutex<Option<Store>>,
+    book: Mutex<Option<B>>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Waiting<T> {
     last: u64,
-    batch: Batch,
+    batch: T,
     trouble: Option<String>,
 }
 
-impl Keeper {
+impl<B: Book> Keeper<B> {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, ..Self::default() }
+        Self {
+            path,
+            waiting: Mutex::default(),
+            written: AtomicU64::default(),
+            wake: Notify::default(),
+            book: Mutex::default(),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -46,7 +70,7 @@ impl Keeper {
     }
 
     /// Hands something over; gives back its number.
-    pub(crate) fn keep(&self, add: impl FnOnce(&mut Batch)) -> u64 {
+    pub(crate) fn keep(&self, add: impl FnOnce(&mut B::Batch)) -> u64 {
         let mut waiting = self.waiting();
         add(&mut waiting.batch);
         waiting.last += 1;
@@ -85,65 +109,65 @@ impl Keeper {
     /// Blocks.
     fn write(&self) -> bool {
         // Held throughout: who flushes waits for who writes.
-        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let (number, batch) = {
             let mut waiting = self.waiting();
             (waiting.last, std::mem::take(&mut waiting.batch))
         };
-        if batch.is_empty() {
+        if B::is_empty(&batch) {
             self.written.store(number, Release);
             return true;
         }
-        if store.is_some() && !self.path.exists() {
+        if book.is_some() && !self.path.exists() {
             // Somebody took the file away; what is written into it would go nowhere.
-            *store = None;
+            *book = None;
         }
         let now = clock::steady().as_secs();
-        let written = match &mut *store {
-            Some(store) => store.write(&batch, now),
-            None => self.open().and_then(|new| store.insert(new).write(&batch, now)),
+        let written = match &mut *book {
+            Some(book) => book.write(&batch, now),
+            None => self.open().and_then(|new| book.insert(new).write(&batch, now)),
         };
         let mut waiting = self.waiting();
         match written {
             Ok(()) => {
                 if waiting.trouble.take().is_some() {
-                    tracing::info!("what rollouts do is written again");
+                    tracing::info!("{} is written again", B::WHAT);
                 }
                 self.written.store(number, Release);
                 true
             }
             Err(fault) => {
-                waiting.batch.precede(batch);
+                B::precede(&mut waiting.batch, batch);
                 let file = self.path.display();
                 if waiting.trouble.replace(fault.to_string()).is_none() {
-                    tracing::error!(%file, %fault, "what rollouts do cannot be written: no weight is raised");
+                    tracing::error!(%file, %fault, "{} cannot be written: {}", B::WHAT, B::ELSE);
                 }
                 if fault.is_corrupt() {
-                    *store = None;
+                    *book = None;
                     let aside = gnomon_shadow::store::move_aside(&self.path, now, &fault);
-                    tracing::error!(aside, "the file of rollouts is begun anew");
+                    tracing::error!(aside, "the file is begun anew");
                 }
                 false
             }
         }
     }
 
-    fn open(&self) -> Result<Store, gnomon_shadow::store::Fault> {
+    fn open(&self) -> Result<B, Fault> {
         use std::os::unix::fs::DirBuilderExt;
         if let Some(folder) = self.path.parent() {
             let mut builder = std::fs::DirBuilder::new();
             let made = builder.recursive(true).mode(0o700).create(folder);
-            made.map_err(gnomon_shadow::store::Fault::Io)?;
+            made.map_err(Fault::Io)?;
         }
-        Store::open(&self.path)
+        B::open(&self.path)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<B::Batch>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl std::fmt::Debug for Keeper {
+impl<B: Book> std::fmt::Debug for Keeper<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Keeper").field("path", &self.path).finish_non_exhaustive()
     }
