@@ -41,6 +41,8 @@ const CANARY: usize = 1;
 const VERSION_FIELD: &str = "x-version";
 /// By which the origins say whether there was an order. No user gets to see it.
 const ORDER_FIELD: &str = "x-order";
+/// The field by which staff is known.
+const STAFF_FIELD: &str = "x-staff";
 /// What the users ask for.
 const HOST_NAME: &str = "shop.test";
 

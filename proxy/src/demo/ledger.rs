@@ -59,6 +59,8 @@ pub(super) struct Ledger {
     pub(super) strays: u64,
     /// Replies that showed a user what is not for users.
     pub(super) leaks: u64,
+    /// Replies that the staff had, by version.
+    pub(super) staff: [u64; 2],
 }
 
 /// Errors of the canary that users met, since the start or since it broke.
@@ -122,6 +124,7 @@ impl Ledger {
             home: None,
             strays: 0,
             leaks: 0,
+            staff: [0, 0],
         }
     }
 

@@ -20,7 +20,7 @@ use self::{
     table::Look,
 };
 use super::{
-    Ground, HOST_NAME, ORDER_FIELD, VERSION_FIELD,
+    Ground, HOST_NAME, ORDER_FIELD, STAFF_FIELD, VERSION_FIELD,
     origins::{ALIKE, WORSE},
     pane::Pane,
     status, stop,
@@ -44,7 +44,8 @@ pub(super) fn show(arguments: &DemoArguments, json: bool, console: Console) -> R
     let story = Story::of(arguments);
     let manners = if story == Story::Worse { WORSE } else { ALIKE };
     let rate = arguments.rate.unwrap_or(RATE);
-    let amount = Amount { manners, ..Amount::of(arguments, rate) };
+    let staff_every = story.staff_every();
+    let amount = Amount { manners, staff_every, ..Amount::of(arguments, rate) };
     let ground = Ground::open(arguments, amount, config)?;
     let Ground { traffic, running, address, socket, text, folder: _folder } = ground;
     let pane = Pane::new(console, json);
@@ -84,6 +85,16 @@ versions.v2 = ["{other}"]
 [route.shop]
 match = {{ host = "{HOST_NAME}" }}
 to    = "shop"
+
+[group.staff]
+header = {{ {STAFF_FIELD} = "1" }}
+
+[flag.new-shop]                # the staff has v2 before anybody else, and is no evidence
+rules = [{{ group = "staff", serve = "on" }}]
+
+[route.staff]
+match = {{ host = "{HOST_NAME}", flag = "new-shop" }}
+to    = "shop@v2"
 
 [shadow.v2]                    # GETs are copied, checkouts are not
 from   = "shop@v1"
@@ -278,6 +289,7 @@ impl Show {
             was: self.was.as_ref().map(|(at, status)| (now.duration_since(*at), status)),
             golden: &golden,
             forecast: &forecast,
+            staff: self.traffic.ledger().staff,
         };
         if self.pane.json {
             self.pane.console.line(look.json())?;
@@ -321,6 +333,7 @@ impl Show {
             met: ledger.seen[super::CANARY].span.map(|(first, last)| last - first),
             strays: ledger.strays,
             leaks: ledger.leaks,
+            staff: ledger.staff,
             report,
             orders,
             rollout,

@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use super::{
-    HOST_NAME, ORDER_FIELD, VERSION_FIELD, chance,
+    HOST_NAME, ORDER_FIELD, STAFF_FIELD, VERSION_FIELD, chance,
     ledger::{Ask, Ledger, Outcome},
     origins::{self, ALIKE, Manner, VERSIONS},
 };
@@ -47,13 +47,22 @@ pub(super) struct Amount {
     pub(super) manners: [Manner; 2],
     /// Share of the requests that are a checkout, which is a POST; the others are GETs.
     pub(super) checkouts: f64,
+    /// One user in so many is staff; none if 0.
+    pub(super) staff_every: usize,
 }
 
 impl Amount {
     /// As the arguments say.
     pub(super) fn of(arguments: &DemoArguments, rate: u32) -> Self {
         let users = usize::try_from(arguments.users).unwrap_or(usize::MAX);
-        Self { users, rate, seed: arguments.seed, manners: ALIKE, checkouts: CHECKOUTS }
+        Self {
+            users,
+            rate,
+            seed: arguments.seed,
+            manners: ALIKE,
+            checkouts: CHECKOUTS,
+            staff_every: 0,
+        }
     }
 }
 
@@ -192,12 +201,13 @@ impl Crowd {
     }
 
     fn user(&self, number: usize, proxy: SocketAddr) -> User {
-        let Amount { users, rate, seed, checkouts, .. } = self.amount;
+        let Amount { users, rate, seed, checkouts, staff_every, .. } = self.amount;
         let share = u32::try_from(users).unwrap_or(u32::MAX);
         User {
             number,
             proxy,
             checkouts,
+            is_staff: staff_every > 0 && number.is_multiple_of(staff_every),
             cookie: None,
             connection: None,
             luck: Luck::seeded(seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
@@ -213,6 +223,7 @@ struct User {
     number: usize,
     proxy: SocketAddr,
     checkouts: f64,
+    is_staff: bool,
     cookie: Option<String>,
     connection: Option<SendRequest<Empty<Bytes>>>,
     luck: Luck,
@@ -261,6 +272,9 @@ impl User {
         let is_checkout = chance(&mut self.luck) < self.checkouts;
         let request = if is_checkout { Request::post("/checkout") } else { Request::get("/") };
         let mut request = request.header(HOST, HOST_NAME);
+        if self.is_staff {
+            request = request.header(STAFF_FIELD, "1");
+        }
         if let Some(cookie) = &self.cookie {
             request = request.header(COOKIE, cookie);
         }
@@ -278,6 +292,9 @@ impl User {
         let version = VERSIONS.iter().position(|name| Some(*name) == version);
         if head.headers.contains_key(ORDER_FIELD) {
             self.ledger().leaks += 1;
+        }
+        if let Some(version) = version.filter(|_| self.is_staff) {
+            self.ledger().staff[version] += 1;
         }
         Ok(match version {
             Some(version) => Outcome::Replied { version, is_error: head.status.as_u16() >= 500 },

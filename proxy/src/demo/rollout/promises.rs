@@ -57,7 +57,11 @@ impl Story {
     pub(super) fn introduction(self, amount: &Amount) -> String {
         let [v1, v2] = amount.manners.map(|it| percent(it.errors(amount.checkouts) * 100.0));
         match self {
-            Self::Good => format!("v1 fails {v1} of its requests, and so does v2: it is as good."),
+            Self::Good => format!(
+                "v1 fails {v1} of its requests, and so does v2: it is as good. One user in {} is staff and has\n\
+                 v2 from the start, by a flag.",
+                self.staff_every()
+            ),
             Self::Worse => format!(
                 "v1 fails {v1} of its requests, v2 {v2}: its checkout is slow and fails. No shadow can see\n\
                  that, as checkouts are not copied: asked twice, they would be two orders."
@@ -67,6 +71,15 @@ impl Story {
                 super::BREAKS_AFTER.as_secs(),
                 percent(BREAKS_AT)
             ),
+        }
+    }
+
+    /// One user in so many is staff; none if 0. A v2 that is worse is met by the canary's users alone,
+    /// as their harm is what is counted.
+    pub(super) const fn staff_every(self) -> usize {
+        match self {
+            Self::Good => 20,
+            Self::Worse | Self::Broken => 0,
         }
     }
 
@@ -138,6 +151,8 @@ pub(super) struct End {
     pub(super) strays: u64,
     /// Replies with a field that is not for users.
     pub(super) leaks: u64,
+    /// Replies that the staff had, by version.
+    pub(super) staff: [u64; 2],
     /// The newest report of the judge that knows of v2.
     pub(super) report: Option<Report>,
     pub(super) orders: Option<Both<Counts>>,
@@ -155,7 +170,7 @@ impl End {
     fn promises(&self) -> Vec<(bool, String)> {
         let mut all = vec![self.outcome()];
         match self.story {
-            Story::Good => {}
+            Story::Good => all.push(self.flagged()),
             Story::Worse => all.push(self.harmed()),
             Story::Broken => all.extend(self.cut()),
         }
@@ -193,6 +208,12 @@ impl End {
             (false, _) => format!("the rollout is {name}: {}", self.rollout.state.why),
         };
         (is_kept, said)
+    }
+
+    fn flagged(&self) -> (bool, String) {
+        let [by_v1, by_v2] = self.staff;
+        let said = format!("{by_v2} requests of the staff had v2 by its flag, {by_v1} did not");
+        (by_v1 == 0 && by_v2 > 0, said)
     }
 
     fn harmed(&self) -> (bool, String) {
@@ -322,6 +343,7 @@ impl End {
             "bad_answers": self.harm.errors,
             "users_hurt": self.harm.users,
             "orders": self.orders,
+            "staff": { "v1": self.staff[0], "v2": self.staff[1] },
             "history": self.history,
         })
     }

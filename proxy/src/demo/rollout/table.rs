@@ -26,6 +26,8 @@ pub(super) struct Look<'a> {
     pub(super) was: Option<(Duration, &'a Status)>,
     pub(super) golden: &'a [Golden],
     pub(super) forecast: &'a Forecast,
+    /// Replies that the staff had, by version.
+    pub(super) staff: [u64; 2],
 }
 
 /// One version in the table.
@@ -80,7 +82,7 @@ impl Look<'_> {
         for row in &rows {
             let _ = writeln!(text, "{}", row.text(paint));
         }
-        for (title, said) in self.remarks() {
+        for (title, said) in self.remarks().into_iter().chain(self.flagged()) {
             let _ = writeln!(text, "  {} {said}", paint.dim(&format!("{title:<9}")));
         }
         text
@@ -102,6 +104,13 @@ impl Look<'_> {
         } else {
             format!("{place}   {name}")
         }
+    }
+
+    /// Who has v2 by a flag.
+    fn flagged(&self) -> Option<(&'static str, String)> {
+        let [by_v1, by_v2] = self.staff;
+        let said = format!("the staff has v2: {by_v2} of its {} requests", by_v1 + by_v2);
+        (by_v1 + by_v2 > 0).then_some(("flag", said))
     }
 
     fn remarks(&self) -> Vec<(&'static str, String)> {
@@ -158,6 +167,7 @@ impl Look<'_> {
             "diff_rate": diff_rate,
             "report": report,
             "forecast": self.forecast,
+            "staff": { "v1": self.staff[0], "v2": self.staff[1] },
         })
     }
 }
