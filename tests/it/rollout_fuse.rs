@@ -19,9 +19,10 @@ fn dying(driver: Driver, how: &str, die: impl FnOnce(&mut Shop)) -> u64 {
     let load = shop.load();
     eventually("the canary is well", || load.canary() >= 25);
     assert_eq!(load.bad(), 0);
-    let before = shop.canary.dial.answered();
     let died = gnomon::clock::now();
     die(&mut shop);
+    // What was answered before it died is no harm; what is missed between the two, `bad` has.
+    let before = shop.canary.dial.answered();
     let evidence = shop.proxy.snapshot().trials[0].as_ref().map(|trial| trial.evidence.clone());
     let evidence = evidence.expect("there is a trial");
     let is_cut = || evidence.state.blown().is_some() || !shop.now().state.phase.is_active();
