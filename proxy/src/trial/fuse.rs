@@ -42,9 +42,8 @@ pub struct State {
     armed: AtomicBool,
     /// Bad answers of the canary since the split changed.
     spent: AtomicU64,
-    /// What is left of the budget, and whether that matters yet.
+    /// Whether what is left of the budget matters yet.
     wary: AtomicBool,
-    left: AtomicU64,
     cut: AtomicBool,
     /// What the cores saw when they cut it: bad and all answers of the canary, then of stable.
     seen: [AtomicU64; 4],
@@ -59,7 +58,6 @@ pub(crate) struct StateLeft {
     armed: bool,
     spent: u64,
     wary: bool,
-    left: u64,
     cut: bool,
     seen: [u64; 4],
     usual: u32,
@@ -97,7 +95,6 @@ impl State {
             armed: self.armed.load(Relaxed),
             spent: self.spent.load(Relaxed),
             wary: self.wary.load(Relaxed),
-            left: self.left.load(Relaxed),
             cut: self.cut.load(Relaxed),
             seen: self.seen.each_ref().map(|cell| cell.load(Relaxed)),
             usual: self.usual.load(Relaxed),
@@ -109,7 +106,6 @@ impl State {
         self.armed.store(left.armed, Relaxed);
         self.spent.store(left.spent, Relaxed);
         self.wary.store(left.wary, Relaxed);
-        self.left.store(left.left, Relaxed);
         self.seen.iter().zip(left.seen).for_each(|(cell, value)| cell.store(value, Relaxed));
         self.usual.store(left.usual, Relaxed);
         self.cut.store(left.cut, Relaxed);
@@ -163,7 +159,8 @@ impl Trial {
         let (canary, _) = self.recent(second);
         let untold = canary.assigned.saturating_sub(canary.resolved);
         let under_way = super::sum(&self.canary_cells, |cells| &cells.in_flight).max(untold);
-        if under_way < state.left.load(Relaxed) { Admission::Admitted } else { Admission::Spared }
+        let left = self.fuse.budget.saturating_sub(canary.bad);
+        if under_way < left { Admission::Admitted } else { Admission::Spared }
     }
 
     /// The canary has given a bad answer, in this second. Says whether that has cut it off.
@@ -184,9 +181,9 @@ impl Trial {
         if self.fuse.budget == 0 || state.cut.load(Relaxed) || !state.armed.load(Relaxed) {
             return false;
         }
+        let spent = state.spent.load(Relaxed);
         let (canary, stable) = self.recent(second);
         let is_worse = is_worse(canary, stable, self.fuse.factor, state.usual.load(Relaxed));
-        state.left.store(self.fuse.budget.saturating_sub(canary.bad), Relaxed);
         let is_wary = is_worse && canary.bad >= self.fuse.budget.div_ceil(WARY_AT);
         let is_cut = is_wary && canary.bad >= self.fuse.budget;
         if is_cut {
@@ -195,7 +192,10 @@ impl Trial {
                 cell.store(value, Relaxed);
             }
         }
-        state.wary.store(is_wary || (is_bad && state.wary.load(Relaxed)), Relaxed);
+        // Whoever has looked for long knows nothing of what was spent meanwhile.
+        if is_wary || (!is_bad && state.spent.load(Relaxed) == spent) {
+            state.wary.store(is_wary, Relaxed);
+        }
         is_cut && !state.cut.swap(true, Relaxed)
     }
 
