@@ -1,7 +1,8 @@
-//! gnomon under what hostile clients do: thousands that hardly speak, and as many new connections
-//! as go.
+//! gnomon under what others do beside clients that behave: thousands that hardly speak, as many new
+//! connections as go, and people who look.
 
 mod crowd;
+mod watchers;
 
 use std::{
     fmt, fs,
@@ -14,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::crowd::run as crowd;
+pub use self::{crowd::run as crowd, watchers::run as watch};
 use crate::{
     load::{Plan, Seen},
     process::{self, Running},
@@ -129,6 +130,17 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// People who look, as the terms say.
+    fn watchers(&mut self) -> Result<Crowd, String> {
+        let admin = self.terms.dir.join("admin.sock");
+        let admin = admin.to_str().ok_or("the folder has a name that is no text")?;
+        let count = self.terms.crowd.to_string();
+        let crowd = Crowd::run(&["watch", "--admin", admin, "--crowd", &count])?;
+        // They come, and read the hour once.
+        self.rig.serve(Duration::from_secs(2)).map_err(|error| error.to_string())?;
+        Ok(crowd)
+    }
+
     fn plan(&self, connections: u32, rate: Option<f64>, churn: bool) -> Plan {
         let request = b"GET /b/1024 HTTP/1.1\r\nhost: bench\r\n\r\n";
         let requests = vec![Rc::from(&request[..])];
@@ -222,6 +234,44 @@ pub fn churn(terms: &Terms) -> Result<Report, String> {
     Ok(report)
 }
 
+/// Clients that behave, in turns alone and beside open consoles and a scrape each second.
+///
+/// # Errors
+/// A sentence on what could not be done.
+pub fn consoles(terms: &Terms) -> Result<Report, String> {
+    let mut stage = Stage::set(terms)?;
+    let mut p99 = [Vec::new(), Vec::new()];
+    let mut report = Report { lines: Vec::new(), violations: Vec::new() };
+    stage.behave()?;
+    for round in 0..ROUNDS {
+        // Whatever drifts is shared by both.
+        for is_watched in if round % 2 == 0 { [false, true] } else { [true, false] } {
+            let watchers = is_watched.then(|| stage.watchers()).transpose()?;
+            let seen = stage.behave()?;
+            drop(watchers);
+            if failed(&seen) > 0 {
+                report.violations.push(format!("{} requests failed", failed(&seen)));
+            }
+            p99[usize::from(is_watched)].push(seen.micros_at(0.99));
+        }
+    }
+    let [alone, watched] = p99.each_mut().map(|all| {
+        all.sort_unstable();
+        all[all.len() / 2]
+    });
+    let shown = |all: &[u64]| all.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    report.lines.push(("alone: p99 µs of each stretch".to_owned(), shown(&p99[0])));
+    report.lines.push((format!("{} consoles: the same", terms.crowd), shown(&p99[1])));
+    report.lines.push(("medians".to_owned(), format!("{alone}, {watched}")));
+    let micros = |micros| Duration::from_micros(micros).as_secs_f64();
+    let ratio = micros(watched) / micros(alone);
+    report.lines.push(("ratio".to_owned(), format!("{ratio:.3}")));
+    if ratio > MORE_FOR_CONSOLES {
+        report.violations.push(format!("who looks makes p99 {ratio:.3} times as long"));
+    }
+    Ok(report)
+}
+
 impl Report {
     fn hold(&mut self, name: &str, held: Held) {
         let Held { rss, fds, connections } = held;
@@ -234,16 +284,17 @@ fn failed(seen: &Seen) -> u64 {
     seen.errors + seen.other_status + seen.unanswered
 }
 
-/// Slow clients, in a process of their own: each end of a connection needs a descriptor.
+/// Others, in a process of their own: each end of a connection needs a descriptor.
 struct Crowd(Child);
 
 impl Crowd {
     fn start(to: SocketAddr, count: u32) -> Result<Self, String> {
+        Self::run(&["crowd", "--to", &to.to_string(), "--crowd", &count.to_string()])
+    }
+
+    fn run(arguments: &[&str]) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let child = Command::new(program)
-            .args(["crowd", "--to", &to.to_string(), "--crowd", &count.to_string()])
-            .stdin(Stdio::null())
-            .spawn();
+        let child = Command::new(program).args(arguments).stdin(Stdio::null()).spawn();
         child.map(Self).map_err(|error| format!("the crowd: {error}"))
     }
 
@@ -274,6 +325,10 @@ fn free_address() -> Result<SocketAddr, String> {
     free.map_err(|error| error.to_string())
 }
 
+/// Stretches of each kind.
+const ROUNDS: u32 = 8;
+/// What may come of ten consoles and a scrape each second.
+const MORE_FOR_CONSOLES: f64 = 1.03;
 const WARM_UP: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(60);

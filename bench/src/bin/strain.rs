@@ -22,9 +22,9 @@ struct Arguments {
     /// Requests a second of clients that behave.
     #[arg(long, default_value_t = 1000.0)]
     rate: f64,
-    /// Clients that do not.
-    #[arg(long, default_value_t = 10_000)]
-    crowd: u32,
+    /// Clients that do not, 10,000; or consoles, ten.
+    #[arg(long)]
+    crowd: Option<u32>,
     /// Where they go (of `crowd`).
     #[arg(long)]
     to: Option<SocketAddr>,
@@ -34,6 +34,9 @@ struct Arguments {
     /// Where runs are kept.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/runs"))]
     runs: PathBuf,
+    /// The admin socket that is looked at (of `watch`).
+    #[arg(long)]
+    admin: Option<PathBuf>,
     /// Keep the table in today's folder of this name.
     #[arg(long)]
     keep: Option<String>,
@@ -45,8 +48,12 @@ enum Kind {
     SlowLoris,
     /// As many new connections as go.
     Churn,
+    /// Normal load beside open consoles and a scrape each second.
+    Consoles,
     /// Be the slow clients.
     Crowd,
+    /// Be the consoles.
+    Watch,
 }
 
 fn main() -> ExitCode {
@@ -57,21 +64,33 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     process::raise_open_files();
     let dir = std::env::temp_dir().join(format!("gnomon-strain-{}", std::process::id()));
     let lasting = |default| Duration::from_secs(arguments.seconds.unwrap_or(default));
+    let kind = arguments.kind;
     let terms = |lasting| Terms {
         gnomon: arguments.gnomon.clone(),
         templates: arguments.peers.clone(),
         dir: dir.clone(),
         lasting,
         rate: arguments.rate,
-        crowd: arguments.crowd,
+        crowd: arguments.crowd.unwrap_or(if kind == Kind::Consoles { 10 } else { 10_000 }),
     };
     let (name, report) = match arguments.kind {
         Kind::Crowd => {
             let to = arguments.to.ok_or("--to is needed")?;
             // The clients that behave share the core with these, and are what is measured.
             process::set_nice(19)?;
-            strain::crowd(to, arguments.crowd, Duration::from_secs(600));
+            strain::crowd(to, terms(Duration::ZERO).crowd, Duration::from_secs(600));
             return Ok(());
+        }
+        Kind::Watch => {
+            let admin = arguments.admin.as_ref().ok_or("--admin is needed")?;
+            process::set_nice(19)?;
+            let count = arguments.crowd.ok_or("--crowd is needed")?;
+            strain::watch(admin, count, Duration::from_secs(600));
+            return Ok(());
+        }
+        Kind::Consoles => {
+            fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
+            ("consoles", strain::consoles(&terms(lasting(5))))
         }
         Kind::SlowLoris => {
             fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
