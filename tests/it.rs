@@ -2,6 +2,8 @@
 
 mod it {
     mod admin;
+    mod admin_described;
+    mod admin_security;
     mod certs;
     mod claims;
     mod connections;
@@ -21,6 +23,7 @@ mod it {
     mod heirs;
     mod limits;
     mod log;
+    mod log_filters;
     mod metrics;
     mod ofrep;
     mod overload;
@@ -36,15 +39,18 @@ mod it {
     mod rollout_kill;
     mod rollout_orders;
     mod routing;
+    mod series;
     mod shadow;
     mod shadow_faults;
     mod shadow_findings;
     mod shadow_secrets;
     mod shadow_store;
     mod soak;
+    mod spans;
     mod split;
     mod sticky;
     mod stop;
+    mod tap;
     mod tls;
     mod trial;
     mod tunnel;

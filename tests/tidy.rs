@@ -23,7 +23,9 @@ fn files(ending: &str) -> Vec<PathBuf> {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
             if path.is_dir() {
-                if name != "target" && name != "artifacts" && !name.starts_with('.') {
+                if !matches!(&*name, "target" | "artifacts" | "node_modules")
+                    && !name.starts_with('.')
+                {
                     walk(&path, ending, found);
                 }
             } else if name.ends_with(ending) {

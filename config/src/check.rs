@@ -3,6 +3,7 @@
 //! One file per area. Whatever is wrong is told, and a stand-in takes its place, so that the rest
 //! can be checked; a [`Config`] with stand-ins never leaves this crate.
 
+mod admin;
 mod flag;
 mod kpi;
 mod listener;
@@ -13,6 +14,7 @@ mod route;
 mod service;
 mod shadow;
 mod tls;
+mod trace;
 mod upstream;
 
 use std::{collections::HashMap, hash::Hash};
@@ -37,7 +39,7 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
 
     let timeouts = service::timeouts(&mut reader, &scope);
     let limits = service::limits(&mut reader, &scope);
-    let admin = service::admin(&mut reader, &scope);
+    let admin = admin::admin(&mut reader, &scope);
     let metrics = service::metrics(&mut reader, &scope);
     let terms = flag::terms(&mut reader, &scope);
     let ours = listener::Ours { admin: &admin, metrics: &metrics, ofrep: &terms.binds };
@@ -52,6 +54,8 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
     let known = rollout::Known { upstreams: &upstreams, shadows: &shadows, kpis: &kpis };
     let rollouts = rollout::all(&mut reader, &scope, &known);
     flag::bounded(&mut reader, &scope, &flags, on_flags(&routes, &shadows));
+    let logged = trace::Named { upstreams: &upstreams, routes: &routes };
+    let access_log = service::access_log(&mut reader, &scope, &logged);
     unused(&mut reader, &upstreams.declared, &routes, &shadows, &flags);
 
     Config {
@@ -64,7 +68,8 @@ pub(crate) fn build(root: &Table, sources: &mut Sources<'_>) -> Config {
         kpis: kpis.into_iter().map(|declared| declared.kpi).collect(),
         metrics,
         log: service::log(&mut reader, &scope),
-        access_log: service::access_log(&mut reader, &scope),
+        access_log,
+        trace: trace::tracing(&mut reader, &scope),
         runtime: service::runtime(&mut reader, &scope),
         state: service::state(&mut reader, &scope),
         timeouts,

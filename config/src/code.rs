@@ -42,7 +42,7 @@ codes! {
     KEY = "G029", "What picks a request's user apart is written `cookie:NAME`, `header:NAME`, `query:NAME` or `client_ip`. For flags and groups it may also be `claim:NAME`, `host`, `path` or `method`. `sticky` also knows `cookie` (a cookie that gnomon mints) and `none`.";
     STATUS = "G030", "A status code is out of place: a redirect has 301, 302, 303, 307 or 308, a response 200 to 599, a health check a code or range such as \"200-399\" within 100 to 599.";
     CIDR = "G031", "A network is written in CIDR notation: \"10.0.0.0/8\", \"::1/128\". A single address stands for itself.";
-    ADMIN = "G032", "The admin API can change where traffic goes. In this version it answers on its unix socket and on loopback addresses only; tokens and TLS, which other addresses need, come later. `ssh -L 9099:/run/gnomon/admin.sock HOST` reaches it from elsewhere today.";
+    ADMIN = "G032", "The admin API can change where traffic goes. On an address that is not loopback it needs [admin.tls], so that nobody on the way can read or change what is said, and something to tell its callers by: tokens ([admin.token.NAME]) or the roots of their certificates (`client_ca`). `ssh -L 9099:/run/gnomon/admin.sock HOST` reaches it from elsewhere without any of that.";
     REWRITE = "G033", "A rewrite does not fit the route's match: `replace_prefix` needs a path ending in `/*`, and `strip_prefix` does nothing to requests whose path does not begin with the prefix.";
     SET = "G034", "An override is written KEY=VALUE with a dotted key: `--set upstream.shop.split.v2=10`. The value is read as TOML if it is TOML, and as a string otherwise.";
     NOTHING = "G035", "There is nothing to listen on, or no route, so the proxy could only answer 404.";
@@ -73,6 +73,7 @@ codes! {
     EXPIRED = "G065", "A flag has outlived the date that its `expires` gives. Flags that stay are branches that nobody tests: take the flag out of the code and out of the file, or give it another date. This is a warning.";
     OFREP = "G066", "What decides about users, and for whom, is not for everybody. Where [flags.ofrep] listens on an address that is not loopback, applications have to show a token out of `tokens`.";
     TOKEN_KEYS = "G068", "The keys that JSON Web Tokens are verified with cannot be used, or hardly as they should. They are a JSON Web Key Set, or one public key in PEM (`-----BEGIN PUBLIC KEY-----`): RSA of 2048 to 8192 bits, ECDSA over P-256 or P-384, Ed25519, or a secret of at least as many bytes as its hash has. Each key is good for one algorithm: its `alg`, or RS256, ES256, ES384, EdDSA and HS256 where it says none. Keys that are not meant to verify, or are of a sort that nobody here knows, are passed over with a warning.";
+    TOKEN = "G070", "A token of the admin API cannot be used. Its file holds the token alone, one line of 32 visible ASCII characters or more, and is not readable by everybody. `gnomon token` draws one, shows it once and writes the file. Two names with the same token could not be told apart.";
 }
 
 /// The paragraph that explains a code such as `G012`.

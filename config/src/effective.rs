@@ -1,9 +1,11 @@
 //! A configuration written down: every setting with the value that holds.
 
+mod admin;
 pub(crate) mod flag;
 mod rollout;
 mod shadow;
 mod tls;
+mod trace;
 
 use std::{fmt::Display, sync::Arc};
 
@@ -69,7 +71,7 @@ pub(crate) fn with_routes<'c>(
     }
     out.within("timeouts", |out| timeouts(out, &config.timeouts));
     out.within("limits", |out| limits(out, config));
-    out.within("admin", |out| admin(out, config));
+    out.within("admin", |out| admin::write(out, &config.admin));
     out.within("metrics", |out| metrics(out, &config.metrics));
     out.within("log", |out| {
         out.text("level", level(config.log.level));
@@ -77,6 +79,7 @@ pub(crate) fn with_routes<'c>(
         out.text("to", sink(&config.log.to));
     });
     out.within("access_log", |out| access_log(out, &config.access_log));
+    out.within("trace", |out| trace::tracing(out, &config.trace));
     out.text("state.dir", config.state.dir.display());
     out.within("runtime", |out| {
         match &config.runtime.cores {
@@ -338,6 +341,9 @@ fn route(out: &mut Writer, it: &Route, config: &Config) {
         RouteRate::Own(own) => out.within("limits", |out| rate(out, own)),
         RouteRate::Off => out.text("limits.rate", "0"),
     }
+    if let Some(share) = it.log_sample {
+        out.text("log_sample", show_share(share));
+    }
 }
 
 fn rewrite(out: &mut Writer, it: &Rewrite) {
@@ -458,17 +464,6 @@ fn rate(out: &mut Writer, it: &RateLimit) {
     out.text("by", key(&it.by));
 }
 
-fn admin(out: &mut Writer, config: &Config) {
-    let it = &config.admin;
-    out.text("socket", it.socket.display());
-    out.text("mode", format!("{:04o}", it.mode));
-    out.maybe("group", it.group.as_ref());
-    if let Some(address) = it.listen {
-        out.text("listen", address);
-    }
-    out.plain("read_only", it.read_only);
-}
-
 fn metrics(out: &mut Writer, it: &Metrics) {
     if let Some(address) = it.listen {
         out.text("listen", address);
@@ -487,6 +482,9 @@ fn access_log(out: &mut Writer, it: &AccessLog) {
     out.list("always", always.iter().filter(|(_, on)| *on).map(|(word, _)| word));
     out.text("slow", show_duration(it.slow));
     out.list("redact_query", it.redact_query.iter());
+    out.within("only", |out| trace::filter(out, &it.only));
+    out.within("except", |out| trace::filter(out, &it.except));
+    out.within("fields", |out| trace::fields(out, &it.left_out));
 }
 
 fn sink(it: &Sink) -> String {

@@ -1,6 +1,9 @@
 //! What is written from the rows: the reference, the schema for editors, the manual.
 
 mod flags;
+mod man;
+
+pub use man::man;
 
 use std::fmt::Write as _;
 
@@ -23,6 +26,9 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("kpi", "orders"),
     ("group", "staff"),
     ("flag", "new-cart"),
+    ("token", "ci"),
+    ("client", "ann"),
+    ("user", "monitor"),
 ];
 
 /// Where the remark behind a key begins.
@@ -68,7 +74,7 @@ pub fn reference() -> String {
         let line = format!("{hash}{} = {value}", field.key());
         let _ = writeln!(out, "{line:REMARK_COLUMN$} # {}", remark(field));
     }
-    out
+    crate::format("reference.toml", &out).unwrap_or(out)
 }
 
 fn remark(field: &Field) -> String {

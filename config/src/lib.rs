@@ -26,11 +26,12 @@
 //!
 //! Beside them: [`model`] is the outcome, [`problem`] what is wrong with it, `code` explains that;
 //! `names` and [`units`] know the forms of texts; [`change`] tells two configurations apart, with
-//! the help of [`mod@effective`], which writes one down; [`generate`] writes the reference, the schema
-//! and the manual from the rows.
+//! the help of [`mod@effective`], which writes one down; [`fn@format`] tidies a text up; [`generate`]
+//! writes the reference, the schema and the manuals from the rows.
 
 mod check;
 mod code;
+mod format;
 mod known;
 mod names;
 mod read;
@@ -52,6 +53,7 @@ use std::path::Path;
 pub use change::{Change, diff};
 pub use code::explain;
 pub use effective::effective;
+pub use format::{format, read_text};
 pub use model::Config;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use source::Options;

@@ -4,27 +4,33 @@
 //! Built by `check` alone. Indices ([`UpstreamIx`], [`VersionIx`]) are valid in the [`Config`]
 //! that holds them.
 
+mod admin;
+mod filter;
 pub mod flag;
 mod rollout;
 mod service;
 mod shadow;
 mod tls;
+mod trace;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
+pub use admin::{Admin, AdminClient, AdminTls, AdminToken, AdminUser, Audit, Role, Shows};
+pub use filter::{Arm, Filter, Seen};
 pub use flag::Flags;
 pub use rollout::{
     Direction, Fuse, Gate, Kpi, KpiSource, Limit, Metrics, On, OnFail, OnInconclusive, Probe,
     Rollout, Stage, Start, Step, Timing, Window, Worse,
 };
 pub use service::{
-    AccessFormat, AccessLog, Admin, Cores, Driver, Level, Limits, Log, LogFormat, Rate, RateLimit,
-    RouteRate, Runtime, Sink, State, Timeouts,
+    AccessField, AccessFormat, AccessLog, Cores, Driver, Level, Limits, Log, LogFormat, Rate,
+    RateLimit, RouteRate, Runtime, Sink, State, Timeouts,
 };
 pub use shadow::{ArrayRule, BodyMode, Compare, Keep, Noise, Redact, RedactStyle, Shadow};
 pub use tls::{ClientCerts, KeyPair, ListenerTls, Material, TlsVersion, VersionTls, Written};
+pub use trace::{Otlp, Tracing};
 
 /// Parts per 100,000: a share of traffic, to 0.001 %.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +95,8 @@ pub struct Config {
     pub log: Log,
     /// The access log.
     pub access_log: AccessLog,
+    /// What becomes of traces.
+    pub trace: Tracing,
     /// Threads and rings. Needs a restart to change.
     pub runtime: Runtime,
     /// Where state is kept. Needs a restart to change.
@@ -351,6 +359,8 @@ pub struct Route {
     pub body_max: u64,
     /// How many requests may be made of it.
     pub rate: RouteRate,
+    /// Share of its exchanges that the access log has, if it says so itself.
+    pub log_sample: Option<Share>,
 }
 
 /// What a request must look like; every condition must hold.

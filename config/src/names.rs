@@ -3,6 +3,7 @@
 //! Every function is total: it takes any text and gives the value or what is [`Wrong`].
 
 mod flag;
+mod trace;
 mod window;
 
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::Arc};
@@ -19,6 +20,7 @@ use crate::{
 pub(crate) use flag::{
     attribute, claim, flag, moment, place, show_moment, show_place, source, token_place, user,
 };
+pub(crate) use trace::{collector, status_class, upstream_version};
 pub(crate) use window::{show_window, window};
 
 /// The quantiles of latency that a gate may hold by themselves, and their keys.
@@ -141,18 +143,6 @@ pub(crate) fn plain_host(text: &str) -> bool {
             (1..=63).contains(&label.len())
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         })
-}
-
-/// A loopback address for the admin API.
-pub(crate) fn loopback(text: &str) -> Result<SocketAddr, Wrong> {
-    let address: SocketAddr =
-        text.parse().map_err(|_| address(text, "\"127.0.0.1:PORT\" or \"[::1]:PORT\""))?;
-    if address.ip().is_loopback() {
-        return Ok(address);
-    }
-    Err(Wrong::new(code::ADMIN, format!("the admin API may not listen on {address}"))
-        .label("not a loopback address")
-        .help("other addresses need tokens or TLS, which come in a later version".to_owned()))
 }
 
 /// An address to listen on that is no socket's path.

@@ -142,6 +142,12 @@ impl Wrong {
         self
     }
 
+    /// All of it in a line, where there is no place to point at.
+    pub(crate) fn told(self) -> String {
+        let more = [Some(self.label).filter(|label| !label.is_empty()), self.help];
+        more.into_iter().flatten().fold(self.message, |told, more| format!("{told}: {more}"))
+    }
+
     pub(crate) fn at(self, place: Place) -> Problem {
         Problem::error(self.code, place, self.message).label(self.label).help(self.help)
     }

@@ -62,26 +62,36 @@ impl<'a> Sources<'a> {
 
     /// Reads the main file, what it includes, and the overrides.
     pub(crate) fn read_file(&mut self, path: &Path) -> Table {
-        let table = match read(path) {
-            Ok(text) => {
-                let ix = self.add(path.display().to_string(), text, Some(path.to_owned()));
-                self.parse(ix)
-            }
-            Err(why) => {
-                self.add(path.display().to_string(), String::new(), Some(path.to_owned()));
-                let message = format!("cannot read {}: {why}", path.display());
-                self.problems.push(Problem::error(code::UNREADABLE, Place::default(), message));
-                Table::default()
-            }
+        let table = match self.add_file(path) {
+            Some(ix) => self.parse(ix),
+            None => Table::default(),
         };
         self.complete(table)
     }
 
+    /// Reads the main file alone; `None` and a problem if it cannot be read.
+    pub(crate) fn add_file(&mut self, path: &Path) -> Option<usize> {
+        let (text, why) = match read(path) {
+            Ok(text) => (text, None),
+            Err(why) => (String::new(), Some(why)),
+        };
+        let ix = self.add(path.display().to_string(), text, Some(path.to_owned()));
+        let Some(why) = why else { return Some(ix) };
+        let message = format!("cannot read {}: {why}", path.display());
+        self.problems.push(Problem::error(code::UNREADABLE, Place::default(), message));
+        None
+    }
+
     /// As [`Self::read_file`], but for a text at hand.
     pub(crate) fn read_text(&mut self, name: &str, text: &str) -> Table {
-        let ix = self.add(name.to_owned(), text.to_owned(), None);
-        let table = self.parse(ix);
+        let table = self.parse_text(name, text);
         self.complete(table)
+    }
+
+    /// A text at hand by itself, without what it includes and the overrides.
+    pub(crate) fn parse_text(&mut self, name: &str, text: &str) -> Table {
+        let ix = self.add(name.to_owned(), text.to_owned(), None);
+        self.parse(ix)
     }
 
     fn complete(&mut self, mut table: Table) -> Table {

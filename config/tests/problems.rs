@@ -54,10 +54,11 @@ fn answer(text: &str, alone: bool) -> String {
 fn every_code_is_shown_by_a_test() {
     let gallery = include_str!("problems.md");
     let files = include_str!("files.rs");
+    let admin = include_str!("admin.rs");
     // What only somebody who can read certificates finds.
     let certificates = include_str!("../../proxy/src/tls/check/tests.rs");
     let keys = include_str!("../../proxy/src/jwt/check/tests.rs");
-    let texts = [gallery, files, certificates, keys];
+    let texts = [gallery, files, admin, certificates, keys];
     for number in 1..100 {
         let code = format!("G{number:03}");
         if explain(&code).is_some() {

@@ -3,8 +3,11 @@
 //! A core writes it into its ring of bytes as one frame: a fixed part, then the texts. No
 //! allocation, no formatting, no wake-up. The log thread polls the rings, formats and writes.
 
+pub mod spans;
+
 use std::time::Duration;
 
+use gnomon_config::model::{Arm, Seen};
 use gnomon_policy::plan::Assignment;
 use gnomon_tls::Version as TlsVersion;
 use rtrb::{Consumer, Producer};
@@ -49,8 +52,59 @@ pub struct Record<'a> {
     pub tls: Option<(TlsVersion, bool)>,
     /// Whether nothing in the texts needs escaping in a line; `false` where nobody has looked.
     pub is_plain: bool,
+    /// The part that its version played, if there was one.
+    pub arm: Option<Arm>,
+    /// Who wants it.
+    pub wants: Wants,
+    /// What its trace is told, as [`spans`] writes it; empty where nobody is told.
+    pub spans: &'a [u8],
     /// The texts.
     pub texts: Texts<'a>,
+}
+
+/// Who wants a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// The access log, a line.
+    pub line: bool,
+    /// Somebody who looks at exchanges as they end.
+    pub viewers: bool,
+    /// The collector of traces.
+    pub spans: bool,
+}
+
+impl Wants {
+    /// Whether anybody does.
+    #[must_use]
+    pub const fn any(self) -> bool {
+        self.line || self.viewers || self.spans
+    }
+
+    fn bits(self) -> u8 {
+        u8::from(self.line) | u8::from(self.viewers) << 1 | u8::from(self.spans) << 2
+    }
+
+    const fn of(bits: u8) -> Self {
+        Self { line: bits & 1 != 0, viewers: bits & 2 != 0, spans: bits & 4 != 0 }
+    }
+}
+
+impl<'a> Record<'a> {
+    /// What a filter looks at.
+    #[must_use]
+    pub const fn seen(&self) -> Seen<'a> {
+        Seen {
+            status: self.status,
+            took: Duration::from_micros(self.total_us as u64),
+            route: self.texts.route,
+            upstream: self.texts.upstream,
+            version: self.texts.version,
+            arm: self.arm,
+            method: self.texts.method,
+            path: self.texts.path,
+            client: self.texts.client,
+        }
+    }
 }
 
 /// Texts of a [`Record`], each as received and to be escaped by whoever prints it.
@@ -69,6 +123,7 @@ pub struct Texts<'a> {
     pub user_agent: &'a [u8],
     pub request_id: &'a [u8],
     pub trace_id: &'a [u8],
+    pub span_id: &'a [u8],
     pub endpoint: &'a [u8],
 }
 
@@ -88,16 +143,22 @@ impl Recorder {
     }
 
     /// Writes `record` into the ring: the whole frame, or nothing and `false` if it has no room.
+    /// What is no line of the log may take half of the ring, so that it costs the log none.
     /// No allocation, no lock, no wake-up.
     #[must_use]
     pub fn write(&mut self, record: &Record<'_>) -> bool {
+        if !record.wants.line && self.ring.slots() < self.ring.buffer().capacity() / 2 {
+            return false;
+        }
         let texts = texts_of(&record.texts);
         let bytes: usize = texts.iter().map(|text| text.unwrap_or_default().len()).sum();
+        let length = FIXED + bytes + record.spans.len();
         self.frame.clear();
-        self.frame.extend_from_slice(&fixed_of(record, &texts, FIXED + bytes));
+        self.frame.extend_from_slice(&fixed_of(record, &texts, length));
         for text in texts {
             self.frame.extend_from_slice(text.unwrap_or_default());
         }
+        self.frame.extend_from_slice(record.spans);
         self.ring.push_entire_slice(&self.frame).is_ok()
     }
 }
@@ -145,6 +206,7 @@ fn texts_of<'a>(texts: &Texts<'a>) -> [Option<&'a [u8]>; TEXTS] {
         Some(texts.user_agent),
         Some(texts.request_id),
         Some(texts.trace_id),
+        Some(texts.span_id),
         Some(texts.endpoint),
     ];
     all.map(|text| text.map(|text| &text[..text.len().min(TEXT_MAX)]))
@@ -179,6 +241,16 @@ fn fixed_of(record: &Record<'_>, texts: &[Option<&[u8]>; TEXTS], length: usize) 
         Some((TlsVersion::Tls12, is_resumed)) => 1 + u8::from(is_resumed),
         Some((TlsVersion::Tls13, is_resumed)) => 3 + u8::from(is_resumed),
     }]);
+    out.put([match record.arm {
+        None => 0,
+        Some(Arm::Stable) => 1,
+        Some(Arm::Canary) => 2,
+        Some(Arm::Pinned) => 3,
+        Some(Arm::Shadow) => 4,
+    }]);
+    out.put([record.wants.bits()]);
+    // At most SPANS_MAX.
+    out.put(u16::try_from(record.spans.len()).unwrap_or(0).to_le_bytes());
     for text in texts {
         // At most TEXT_MAX, which is less than ABSENT.
         let length = text.map_or(ABSENT, |text| u16::try_from(text.len()).unwrap_or(0));
@@ -190,6 +262,18 @@ fn fixed_of(record: &Record<'_>, texts: &[Option<&[u8]>; TEXTS], length: usize) 
 /// Turns a frame back into a record; `None` never happens to a frame that [`Recorder`] made.
 #[inline]
 fn decode(frame: &[u8]) -> Option<Record<'_>> {
+    let mut tail = In(frame.get(FIXED - LENGTHS - TAIL..)?);
+    let arm = match u8::from_le_bytes(tail.take()?) {
+        1 => Some(Arm::Stable),
+        2 => Some(Arm::Canary),
+        3 => Some(Arm::Pinned),
+        4 => Some(Arm::Shadow),
+        _ => None,
+    };
+    let wants = Wants::of(u8::from_le_bytes(tail.take()?));
+    let spans = usize::from(u16::from_le_bytes(tail.take()?));
+    let (texts, spans) =
+        frame.get(FIXED..)?.split_at_checked(frame.len().checked_sub(FIXED + spans)?)?;
     let mut input = In(frame);
     let _length: [u8; 4] = input.take()?;
     let seconds = u64::from_le_bytes(input.take()?);
@@ -220,8 +304,7 @@ fn decode(frame: &[u8]) -> Option<Record<'_>> {
             _ => None,
         },
         texts: {
-            let mut input =
-                TextsIn(In(frame.get(FIXED - LENGTHS..FIXED)?), In(frame.get(FIXED..)?));
+            let mut input = TextsIn(In(frame.get(FIXED - LENGTHS..FIXED)?), In(texts));
             Texts {
                 route: input.text()?,
                 upstream: input.text()?,
@@ -235,10 +318,14 @@ fn decode(frame: &[u8]) -> Option<Record<'_>> {
                 user_agent: input.text()?,
                 request_id: input.text()?,
                 trace_id: input.text()?,
+                span_id: input.text()?,
                 endpoint: input.text()?,
             }
         },
-        is_plain: is_plain(frame.get(FIXED..)?),
+        is_plain: is_plain(texts),
+        arm,
+        wants,
+        spans,
     })
 }
 
@@ -296,14 +383,16 @@ impl<'a> In<'a> {
 }
 
 /// Texts of a record.
-const TEXTS: usize = 13;
+const TEXTS: usize = 14;
 /// Bytes of the fixed part: length, time, four timers, status, minor, attempts, end, assignment,
-/// probability, two sizes, TLS, the texts' lengths.
-const FIXED: usize = 4 + 12 + 16 + 2 + 2 + 2 + 1 + 4 + 16 + 1 + LENGTHS;
+/// probability, two sizes, TLS, arm, wants, the length of spans, the texts' lengths.
+const FIXED: usize = 4 + 12 + 16 + 2 + 2 + 2 + 1 + 4 + 16 + 1 + TAIL + LENGTHS;
+/// Bytes of arm, wants and the length of spans, which stand before the texts' lengths.
+const TAIL: usize = 4;
 /// Bytes of the texts' lengths.
 const LENGTHS: usize = 2 * TEXTS;
 /// The longest a frame can be.
-const FRAME_MAX: usize = FIXED + TEXTS * TEXT_MAX;
+const FRAME_MAX: usize = FIXED + TEXTS * TEXT_MAX + spans::BYTES_MAX;
 /// Stands for the length of a text that is not there.
 const ABSENT: u16 = u16::MAX;
 

@@ -9,7 +9,7 @@ mod answering;
 mod files;
 mod heir;
 mod launch;
-mod places;
+pub(crate) mod places;
 mod recall;
 mod shadower;
 mod tickets;
@@ -49,6 +49,7 @@ use crate::{
         Control, Doors, Parts, Predecessor, Succession,
         api::{Done, Kind, Refused, Status},
         flags,
+        gate::Gate,
         listeners::{self, inherited::Inherited},
         logs,
         memory::Memory,
@@ -121,8 +122,9 @@ fn start_as(options: Options, heir: &mut Option<Heir>) -> Result<Running, Refuse
     let Options { load, signals, log } = options;
     // First of all, as its processes inherit what this thread is now.
     let launcher = (signals == Signals::Handled).then(Launcher::new).transpose()?;
-    let Prepared { mut state, places, mut doors, runtime, open_files, files, mut given, flags } =
-        prepare(&load, signals, heir)?;
+    let prepared = prepare(&load, signals, heir)?;
+    let Prepared { mut state, places, mut doors, runtime, open_files, files, .. } = prepared;
+    let Prepared { mut given, flags, gate, .. } = prepared;
     // Before the first snapshot: nobody gets more of a canary than was written down.
     let rollouts = open_rollouts(&mut state, given.as_mut().map(|given| &mut *given.left))?;
     open_flags(&mut state, flags, given.as_mut().map(|given| &mut *given.left));
@@ -132,7 +134,7 @@ fn start_as(options: Options, heir: &mut Option<Heir>) -> Result<Running, Refuse
         guard: Guard::new(secret(&seed()?)),
     });
     let config = state.config.clone();
-    let logs = Arc::new(logs::Desk::new(config.access_log.clone()));
+    let logs = Arc::new(logs::Desk::new(&config));
     let bell = |error| Refused::new(Kind::Machine, format!("the shadow thread's bell: {error}"));
     let (desk, ear) = Desk::new().map_err(bell)?;
     let shadow = Arc::new(desk);
@@ -172,20 +174,19 @@ fn start_as(options: Options, heir: &mut Option<Heir>) -> Result<Running, Refuse
         admin_address: doors.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()),
         succession,
         ofrep,
+        gate,
     }));
     control.follow_ofrep(std::mem::take(&mut doors.ofrep));
     files.keep();
     let handle = runtime.handle().clone();
-    let thread = spawn("gnomon-control", {
-        let control = control.clone();
-        move || {
-            affinity::lower_priority(CONTROL_NICE);
-            let report = runtime.block_on(control.run(signals, doors));
-            // Tasks that a look-up or a check keeps waiting are not worth waiting for.
-            runtime.shutdown_background();
-            threads.end();
-            report
-        }
+    let running = control.clone();
+    let thread = spawn("gnomon-control", move || {
+        affinity::lower_priority(CONTROL_NICE);
+        let report = runtime.block_on(running.run(signals, doors));
+        // Tasks that a look-up or a check keeps waiting are not worth waiting for.
+        runtime.shutdown_background();
+        threads.end();
+        report
     })?;
     Ok(Running { control, handle, thread: Some(thread) })
 }
@@ -217,6 +218,8 @@ struct Prepared {
     given: Option<Given>,
     /// What is known of flags beside the configuration.
     flags: flags::Opened,
+    /// Who may come in over the admin API.
+    gate: Gate,
 }
 
 fn prepare(load: &Load, signals: Signals, heir: &mut Option<Heir>) -> Result<Prepared, Refused> {
@@ -229,6 +232,7 @@ fn prepare(load: &Load, signals: Signals, heir: &mut Option<Heir>) -> Result<Pre
     let open_files = limits::raise_open_files();
     let places = Places::of(&config.runtime)?;
     reload::check_sinks(&config)?;
+    let gate = Gate::make(&config.admin)?;
     let runtime = control_runtime()?;
     let answers = runtime.block_on(resolve::look_up(resolve::targets(&config)));
     let flags = runtime.block_on(flags::open(&config, clock::wall().as_secs()));
@@ -257,7 +261,7 @@ fn prepare(load: &Load, signals: Signals, heir: &mut Option<Heir>) -> Result<Pre
     let state = State::new(config, places.count(), bound, last_id, answers)?;
     let supervisor = Supervisor::of_process();
     alone.close(|name| supervisor.forget(name));
-    Ok(Prepared { state, places, doors, runtime, open_files, files, given, flags })
+    Ok(Prepared { state, places, doors, runtime, open_files, files, given, flags, gate })
 }
 
 /// Binds all listeners. A ring gives its sockets back a moment after its process was killed: who is
@@ -466,8 +470,8 @@ impl Threads {
         answering: Answering,
     ) -> Result<Self, Refused> {
         let log = spawn("gnomon-log", {
-            let desk = desk.clone();
-            move || logs::run(&mut rings, &desk)
+            let (desk, copies) = (desk.clone(), shadower.desk.spans.clone());
+            move || logs::run(&mut rings, &copies, &desk)
         })?;
         let shadow = shadower.desk.clone();
         let seed = seed()?;

@@ -102,6 +102,10 @@ pub struct CoreCells {
     pub queued: Cell,
     /// Access-log lines dropped because the ring was full.
     pub log_drops: Cell,
+    /// Exchanges that those who look at them did not get, because the ring was full.
+    pub view_drops: Cell,
+    /// Spans that were dropped, likewise.
+    pub span_drops: Cell,
     /// Buffers in use now, those that silent connections keep among them.
     pub buffers: Cell,
     /// Nanoseconds that its thread has worked.

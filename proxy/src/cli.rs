@@ -9,10 +9,12 @@ mod arguments;
 mod check;
 mod completions;
 pub(crate) mod console;
+mod events;
 mod failure;
 mod flag;
 mod flag_compare;
 mod golden;
+mod history;
 mod host;
 mod kpi;
 mod live;
@@ -24,6 +26,9 @@ mod run;
 pub(crate) mod shadow;
 mod source;
 mod status;
+mod tap;
+mod token;
+mod url;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -55,7 +60,12 @@ pub(crate) const BAD_CONFIG: u8 = 78;
 /// Does what the process's arguments say.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse_from(with_aliases(std::env::args_os().collect())) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == completions::ASKED) {
+        completions::answer(&words[2..], Console::new(Colours::Never));
+        return ExitCode::from(DONE);
+    }
+    let arguments = match Arguments::try_parse_from(with_aliases(words)) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are data, everything else is a message; clap knows which.
@@ -85,7 +95,10 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Diff { file } => door.diff(file.as_deref()),
         Command::Reload => door.reload(),
         Command::Status(it) => status::status(&door, &it),
+        Command::Tap(it) => tap::tap(&door, &it),
         Command::Golden { route } => golden::golden(&door, route.as_deref()),
+        Command::History { of } => history::history(&door, of.as_deref()),
+        Command::Events(it) => events::events(&door, &it),
         Command::Weight { upstream, weights } => door.weight(&upstream, &weights),
         Command::Drain { target } => door.drain(&target),
         Command::Freeze { upstream } => door.verb(&upstream, "freeze"),
@@ -100,9 +113,10 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Flag { command } => flag::flag(&door, command),
         Command::Record(it) => record::record(&it, &door),
         Command::Replay(it) => replay::replay(&it, json, console),
-        Command::Route(it) => route::route(&it, json, console),
+        Command::Route(it) => route::route(&it, &door),
         Command::Config(it) => about::config(&it, &door),
         Command::Explain { code } => about::explain(&code, console),
+        Command::Token(it) => token::token(&it, console),
         Command::Schema => console.data(gnomon_config::generate::schema()),
         Command::Completions { shell } => console.data(completions::script(shell)),
         Command::Version => about::version(json, console),

@@ -5,6 +5,7 @@
 
 mod admin;
 pub mod api;
+mod audit;
 mod client;
 pub mod ctl;
 mod dial;
@@ -14,8 +15,11 @@ mod findings;
 pub(crate) mod flag_compare;
 pub(crate) mod flags;
 mod format;
+pub(crate) mod gate;
 mod golden;
+mod happened;
 mod health;
+pub(crate) mod journal;
 mod jwt;
 mod keeper;
 mod kpis;
@@ -24,12 +28,16 @@ pub(crate) mod logs;
 pub(crate) mod memory;
 pub mod metrics;
 pub(crate) mod ofrep;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod record;
 pub(crate) mod registry;
 pub(crate) mod reload;
 pub(crate) mod resolve;
 pub(crate) mod rollouts;
+mod routes;
 pub mod saturation;
+pub(crate) mod series;
 pub(crate) mod shadows;
 mod signals;
 mod splits;
@@ -38,8 +46,10 @@ mod status;
 pub(crate) mod stop;
 pub mod strain;
 pub(crate) mod tls;
+mod told;
 pub(crate) mod trials;
 mod upgrade;
+mod viewers;
 mod watch;
 
 use std::{
@@ -60,10 +70,12 @@ pub(crate) use upgrade::{Predecessor, Succession};
 
 use self::{
     api::{Done, Refused, rollout::OrderAsked},
+    gate::Gate,
     health::Checks,
     memory::Memory,
     rollouts::Rollouts,
     saturation::Saturation,
+    series::Series,
     splits::Verb,
     state::State,
     strain::Overload,
@@ -105,12 +117,25 @@ pub(crate) struct Control {
     saturation: Mutex<Arc<Saturation>>,
     /// How hard the process was pressed at the last look.
     overload: Mutex<Arc<Overload>>,
+    /// How everything goes, for consoles.
+    pub(crate) series: Series,
+    /// Of entries about endpoints.
+    flood: happened::Flood,
     /// Where the admin API answers over TCP, if it does.
     pub(crate) admin_address: Option<SocketAddr>,
     /// Who was before this process, and who comes after it.
     pub(crate) succession: Succession,
     /// Answers applications that ask for flags.
     pub(crate) ofrep: Arc<ofrep::Desk>,
+    /// What has happened lately.
+    pub(crate) journal: journal::Journal,
+    /// Who may come in.
+    gate: Mutex<Arc<Gate>>,
+    /// Writes down who did what.
+    audit: Arc<audit::Desk>,
+    /// Who was refused, by reason.
+    refusals: admin::Refusals,
+    hush: audit::Hush,
 }
 
 /// What control is made from.
@@ -128,6 +153,7 @@ pub(crate) struct Parts {
     pub(crate) admin_address: Option<SocketAddr>,
     pub(crate) succession: Succession,
     pub(crate) ofrep: Arc<ofrep::Desk>,
+    pub(crate) gate: Gate,
 }
 
 impl Control {
@@ -135,6 +161,7 @@ impl Control {
         parts.state.trials.listen(parts.sightings);
         let mut minute = golden::Minute::new();
         minute.begin(&parts.state.routes);
+        let audit = Arc::new(audit::Desk::new(&parts.state.config));
         Self {
             watch: Mutex::new(Watch::new(parts.shared.cores.len())),
             shared: parts.shared,
@@ -156,14 +183,22 @@ impl Control {
             metrics: metrics::Exposition::default(),
             saturation: Mutex::default(),
             overload: Mutex::default(),
+            series: Series::default(),
+            flood: happened::Flood::default(),
             admin_address: parts.admin_address,
             succession: parts.succession,
             ofrep: parts.ofrep,
+            journal: journal::Journal::default(),
+            gate: Mutex::new(Arc::new(parts.gate)),
+            audit,
+            refusals: admin::Refusals::default(),
+            hush: audit::Hush::default(),
         }
     }
 
     /// Runs until a stop was asked for and has come to its end.
     pub(crate) async fn run(self: Arc<Self>, signals: Signals, doors: Doors) -> Report {
+        self.audit.begin();
         self.serve_socket(doors.socket);
         if let Some(tcp) = doors.tcp {
             self.serve_tcp(tcp);
@@ -176,6 +211,8 @@ impl Control {
         self.endure("tick", Self::tick_for_ever);
         self.endure("saturation", Self::follow_saturation);
         self.endure("strain", Self::follow_strain);
+        self.begin_series();
+        self.endure("series", Self::beat_for_ever);
         self.endure("names", Self::resolve_for_ever);
         self.endure("rollouts", Self::roll_for_ever);
         self.endure("comparisons", Self::compare_for_ever);
@@ -186,8 +223,11 @@ impl Control {
         self.endure("changes of flags", Self::keep_flags_for_ever);
         let hooks = self.rollouts().hooks.clone();
         enduring::keep("hooks", move || hooks.clone().deliver_for_ever());
+        #[cfg(feature = "otlp")]
+        self.endure("spans", Self::send_spans_for_ever);
         self.endure("watchdog", Self::feed_for_ever);
         self.tell_ready();
+        self.start_happened();
         match signals {
             Signals::Handled => self.listen_to_signals(),
             Signals::Ignored => {}
@@ -201,6 +241,9 @@ impl Control {
         let report = self.stop().await;
         self.end_rollouts().await;
         self.end_flags().await;
+        #[cfg(feature = "otlp")]
+        self.flush_spans().await;
+        self.audit.clone().end().await;
         self.leave();
         report
     }
@@ -246,6 +289,7 @@ impl Control {
             }
             (changes, state.publish(&self.shared.publisher))
         };
+        self.split_happened(name, &changes, peer);
         let (acknowledged_ms, cores_missing) = self.acknowledged(generation).await;
         let warnings = Vec::new();
         Ok(Done { ok: true, changes, warnings, generation, acknowledged_ms, cores_missing })
@@ -254,6 +298,7 @@ impl Control {
     /// Opens log files anew, after they were rotated away.
     pub(crate) fn reopen_logs(&self) -> Result<Done, Refused> {
         self.logs.reopen();
+        self.audit.reopen();
         if let Some(own_log) = &self.own_log {
             own_log.reopen().map_err(|error| reload::unwritable("log.to", &error))?;
         }
@@ -280,7 +325,8 @@ impl Control {
     /// Makes everything beside the snapshot follow the configuration; what could not.
     fn follow_config(self: &Arc<Self>) -> Vec<Refused> {
         let config = self.state().config.clone();
-        self.logs.set(&config.access_log);
+        self.logs.set(&config);
+        self.audit.follow(&config);
         self.follow_checks();
         let log = self.own_log.as_ref().map_or(Ok(()), |own_log| {
             own_log.follow(&config.log).map_err(|error| reload::unwritable("log.to", &error))
@@ -294,7 +340,13 @@ impl Control {
     fn serve_socket(self: &Arc<Self>, socket: UnixListener) {
         let double = socket.try_clone().ok().map(OwnedFd::from);
         match tokio::net::UnixListener::from_std(socket) {
-            Ok(listener) => self.serve(listener, Tag::Admin, double),
+            Ok(listener) => {
+                let service = admin::router(self.clone());
+                let service = service.into_make_service_with_connect_info::<admin::Peer>();
+                let serving = axum::serve(doors::Bounded::new(listener), service);
+                let task = tokio::spawn(serving.into_future());
+                self.succession.note_door(Tag::Admin, double, task.abort_handle());
+            }
             Err(error) => tracing::error!(%error, "the admin socket cannot be served"),
         }
     }
@@ -302,23 +354,23 @@ impl Control {
     fn serve_tcp(self: &Arc<Self>, listener: std::net::TcpListener) {
         let double = listener.try_clone().ok().map(OwnedFd::from);
         match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => self.serve(listener, Tag::AdminTcp, double),
+            Ok(listener) => {
+                let router = admin::router(self.clone());
+                let task = tokio::spawn(admin::accept(self.clone(), listener, router));
+                self.succession.note_door(Tag::AdminTcp, double, task.abort_handle());
+            }
             Err(error) => tracing::error!(%error, "`admin.listen` cannot be served"),
         }
     }
 
-    fn serve<L: Send + Sync + 'static>(
-        self: &Arc<Self>,
-        listener: L,
-        tag: Tag,
-        double: Option<OwnedFd>,
-    ) where
-        doors::Bounded<L>: axum::serve::Listener<Addr = admin::Peer>,
-    {
-        let service = admin::router(self.clone());
-        let service = service.into_make_service_with_connect_info::<admin::Peer>();
-        let task = tokio::spawn(axum::serve(doors::Bounded::new(listener), service).into_future());
-        self.succession.note_door(tag, double, task.abort_handle());
+    /// Who may come in now.
+    pub(crate) fn gate(&self) -> Arc<Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Others may from now on.
+    fn set_gate(&self, gate: Gate) {
+        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
     }
 
     async fn tick_for_ever(self: Arc<Self>) {

@@ -65,6 +65,8 @@ struct Ground {
     socket: PathBuf,
     /// Its configuration.
     text: String,
+    /// Where its console is, if that was asked for.
+    console: Option<String>,
     folder: Folder,
 }
 
@@ -89,14 +91,15 @@ impl Ground {
             return Err(Failure::new(FAILED, said));
         };
         let socket = running.admin_socket();
-        Ok(Self { traffic, running, address, socket, text, folder })
+        let console = running.admin_address().map(|address| format!("http://{address}/"));
+        Ok(Self { traffic, running, address, socket, text, console, folder })
     }
 }
 
 /// What a demo needs beside: nothing in `/run`, no more of the machine than others can spare.
 fn sets(folder: &Folder, arguments: &DemoArguments) -> Vec<(String, String)> {
     let cores = if affinity::allowed_cores().len() >= 4 { 2 } else { 1 };
-    [
+    let mut sets = vec![
         ("admin.socket", folder.socket().display().to_string()),
         ("state.dir", folder.state().display().to_string()),
         ("runtime.cores", cores.to_string()),
@@ -104,9 +107,9 @@ fn sets(folder: &Folder, arguments: &DemoArguments) -> Vec<(String, String)> {
         ("runtime.driver", arguments.driver.as_str().to_owned()),
         ("timeouts.grace", "0s".to_owned()),
         ("timeouts.drain", "2s".to_owned()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .to_vec()
+    ];
+    sets.extend(arguments.console.map(|address| ("admin.listen", address.to_string())));
+    sets.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 fn start(text: &str, sets: Vec<(String, String)>) -> Result<Running, Failure> {

@@ -32,5 +32,6 @@ mod runtime;
 pub mod snapshot;
 mod systemd;
 pub mod tls;
+mod told;
 pub mod trial;
 mod worker;

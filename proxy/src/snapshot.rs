@@ -55,6 +55,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// What the process as a whole is doing.
     pub phase: Phase,
+    /// Whether somebody looks at exchanges as they end, so that all are written down.
+    pub viewed: bool,
     /// The configuration it was made from.
     pub config: Arc<Config>,
     /// Its compiled routes and splits.

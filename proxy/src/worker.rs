@@ -27,6 +27,7 @@ mod relay;
 mod restraint;
 mod tap;
 mod tick;
+mod trace;
 mod tunnel;
 mod upload;
 mod view;
@@ -164,6 +165,8 @@ pub(crate) struct Worker {
     busy: Cell<Share>,
     /// The level of strain that it goes by.
     strained: Cell<Level>,
+    /// Whether somebody looks at exchanges as they end.
+    viewed: Cell<bool>,
 }
 
 /// Room for one exchange's parsed heads, used again and again.
@@ -180,7 +183,7 @@ impl Worker {
     fn new(setup: Setup) -> Rc<Self> {
         let cells = Arc::clone(&setup.shared.cores[setup.index]);
         let snapshot = setup.shared.publisher.current();
-        let generation = snapshot.generation;
+        let (generation, viewed) = (snapshot.generation, snapshot.viewed);
         let view = View::of(snapshot, (setup.index, &setup.account), &cells, None);
         cells.generation.set(generation);
         let mut luck = Luck::from_seed(setup.seed);
@@ -209,6 +212,7 @@ impl Worker {
             tapped: Cell::new(0),
             busy: Cell::new(Share::NONE),
             strained: Cell::default(),
+            viewed: Cell::new(viewed),
             shared: setup.shared,
             cells,
         })
@@ -230,6 +234,7 @@ impl Worker {
     fn take_over(self: &Rc<Self>) {
         let snapshot = self.shared.publisher.current();
         let generation = snapshot.generation;
+        self.viewed.set(snapshot.viewed);
         let before = self.view();
         let view =
             Rc::new(View::of(snapshot, (self.index, &self.account), &self.cells, Some(&before)));

@@ -302,6 +302,33 @@ fn a_route_is_explained_from_a_file_alone() {
 }
 
 #[test]
+fn a_running_proxy_tells_routes_history_and_events() {
+    let proxy = Proxy::start("hello", AT_ONCE);
+    let file = ["route", "-c", &proxy.file, "GET", "http://a/b", "--explain"];
+    let running = ["route", "--running", "GET", "http://a/b", "--explain"];
+    assert_eq!(proxy.ask(&running).is(0).data, run(&file).is(0).data);
+    proxy.ask(&["weight", "shop", "v2=50"]).is(0);
+    let ask = ["GET", "http://shop.test/", "--json", "-H", "x-a: ü & =%"];
+    let now = proxy.ask(&[&["route", "--running"], &ask[..]].concat()).is(0).json();
+    let then = run(&[&["route", "-c", &proxy.file], &ask[..]].concat()).is(0).json();
+    assert_eq!((&now["split"]["v2"], &then["split"]["v2"]), (&50.0.into(), &10.0.into()));
+    proxy.ask(&["route", "--running", "-c", &proxy.file, "GET", "/"]).is(2);
+    let events = proxy.ask(&["events"]).is(0).data;
+    assert!(events.contains("split    shop: ") && events.contains(" serves as "), "{events}");
+    // What was asked for, and what came of it.
+    let newest = proxy.ask(&["events", "-n", "2", "--json"]).is(0).json();
+    let kinds = [0, 1].map(|place| newest["items"][place]["kind"].clone());
+    assert!(kinds.contains(&"split".into()) && kinds.contains(&"action".into()), "{newest}");
+    let history = eventually("a beat", || {
+        let told = proxy.ask(&["history", "shop@v1"]).is(0).data;
+        told.contains("shop@v1").then_some(told)
+    });
+    assert!(!history.contains("shop@v2") && history.contains("50.0 %"), "{history}");
+    proxy.ask(&["history", "nix"]).is(1);
+    assert!(proxy.ask(&["history", "--json"]).is(0).json()["beats"][0]["at"].is_u64());
+}
+
+#[test]
 fn what_needs_no_proxy_is_told_at_once() {
     let version = run(&["--version"]).is(0).data;
     assert!(version.starts_with("gnomon ") && version.lines().count() == 1, "{version}");

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use gnomon_policy::{Plan, Targets};
+use gnomon_wire::Traceparent;
 
 use crate::{difference::Body, terms::CoreTerms};
 
@@ -45,6 +46,12 @@ pub struct Copy {
     pub is_secure: bool,
     /// The id that we gave the request; empty if it brought one that we believe.
     pub request_id: Bytes,
+    /// The trace that it belongs to, and our span in it, if there is one.
+    pub trace: Option<Traceparent>,
+    /// Whether `tracestate` goes on with it.
+    pub keeps_state: bool,
+    /// Whether its spans are told to a collector.
+    pub is_told: bool,
     /// What the request's origin was told of its user's flags; empty if nothing.
     pub flags: Bytes,
 }

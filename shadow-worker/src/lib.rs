@@ -32,6 +32,7 @@ mod replay;
 pub mod report;
 pub mod run;
 mod serve;
+pub mod span;
 pub mod store;
 pub mod tally;
 pub mod terms;

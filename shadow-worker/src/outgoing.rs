@@ -4,13 +4,8 @@ use std::{fmt::Write as _, net::IpAddr};
 
 use bytes::Bytes;
 use gnomon_config::model::{HostRule, Shadow};
-use gnomon_policy::{
-    Luck,
-    rewrite::{Target, rewrite_copy, rewrite_target},
-};
-use gnomon_wire::{
-    Edits, Forwarding, Framing, Request, RequestRewrite, Trace, Traceparent, write_request,
-};
+use gnomon_policy::rewrite::{Target, rewrite_copy, rewrite_target};
+use gnomon_wire::{Edits, Forwarding, Framing, Request, RequestRewrite, Trace, write_request};
 
 use crate::{
     exchange::Copy,
@@ -35,13 +30,13 @@ pub(crate) enum Receiver {
 /// A body up to this long is sent with its head; a longer one is shared by all who send it.
 const SHORT: usize = 16 << 10;
 
-/// A copy for `receiver` at `endpoint`: what is sent first, and what is sent then, if anything.
+/// A copy for `receiver` at `endpoint`, which is `span` of its trace: what is sent first, and what is sent then, if anything.
 pub(crate) fn write(
     copy: &Copy,
     request: Request<'_>,
     index: usize,
     (receiver, endpoint): (Receiver, &Endpoint),
-    luck: &mut Luck,
+    span: u64,
 ) -> (Bytes, Bytes) {
     let terms: &Terms = &copy.terms.terms;
     let shadow = &terms.shadows[index].shadow;
@@ -60,16 +55,11 @@ pub(crate) fn write(
     let content = copy.asked.body.clone();
     let ip = Text::of(copy.client);
     let text;
-    let trace = match request.traceparent() {
+    let trace = match copy.trace {
         None => Trace::Keep,
-        Some(parent) if copy.is_trusted => {
-            text = parent.child(luck.draw()).text();
-            Trace::Continue(&text)
-        }
-        Some(_) => {
-            let id = u128::from(luck.draw()) << 64 | u128::from(luck.draw());
-            text = Traceparent::start(id, luck.draw(), false).text();
-            Trace::Start(&text)
+        Some(own) => {
+            text = own.child(span).text();
+            if copy.keeps_state { Trace::Continue(&text) } else { Trace::Start(&text) }
         }
     };
     let rewrite = RequestRewrite {

@@ -37,6 +37,7 @@ use crate::{
     recorder::{self, Recorder},
     replay::Lines,
     report::Report,
+    span::Spans,
     terms::{Definition, Terms},
 };
 
@@ -57,6 +58,8 @@ pub struct Desk {
     /// Whether the thread sleeps until somebody rings.
     asleep: AtomicBool,
     bell: UnixStream,
+    /// Copies whose traces are told of.
+    pub spans: Arc<Spans>,
 }
 
 impl Desk {
@@ -78,6 +81,7 @@ impl Desk {
             orders: crossbeam_channel::bounded(ORDERS_MAX),
             asleep: AtomicBool::new(false),
             bell,
+            spans: Arc::default(),
         };
         Ok((desk, ear))
     }
@@ -186,6 +190,7 @@ pub async fn run(
         open: RefCell::new(Open::new(cores)),
         shut: RefCell::default(),
         is_open: Cell::new(false),
+        spans: desk.spans.clone(),
     });
     let _closing = Closing { shadow: shadow.clone(), cores };
     let mut obeyed = 0;
@@ -281,6 +286,7 @@ pub(crate) struct Shadow {
     pub(crate) shut: RefCell<Vec<(Instant, Arc<Counts>)>>,
     /// Whether the ledger knows what was kept of an earlier run.
     is_open: Cell<bool>,
+    pub(crate) spans: Arc<Spans>,
 }
 
 /// Books with copies under way in them.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use gnomon_policy::retry::is_safe;
 use gnomon_wire::ResponseHead;
 
@@ -17,6 +18,7 @@ use crate::{
     plain,
     replay::{Errand, Replied},
     run::Shadow,
+    span::CopySpan,
     tally::Draw,
     terms::{Definition, Endpoint},
 };
@@ -90,8 +92,8 @@ impl Shadow {
         };
         let request = pair.request();
         let whom = (receiver, endpoint);
-        let (head, body) =
-            outgoing::write(&pair.copy, request, index, whom, &mut self.luck.borrow_mut());
+        let span = self.luck.borrow_mut().draw().max(1);
+        let (head, body) = outgoing::write(&pair.copy, request, index, whom, span);
         let errand = Errand {
             endpoint,
             head,
@@ -104,11 +106,47 @@ impl Shadow {
         if receiver == Receiver::Shadow {
             definition.counts.replay.sent.add(1);
         }
+        let begun = ((self.lines.clock.now)(), (self.lines.clock.wall)());
         let replied = self.lines.run(errand).await;
+        if receiver == Receiver::Shadow && pair.copy.is_told {
+            self.tell(pair, definition, endpoint, (span, begun), &replied);
+        }
         if matches!(replied, Err(Failed::Refused)) && endpoints.len() == 1 {
             self.shut(receiver, definition);
         }
         replied
+    }
+
+    /// Leaves the copy's span for the trace of its request.
+    fn tell(
+        &self,
+        pair: &Pair,
+        definition: &Definition,
+        endpoint: &Endpoint,
+        (span, (from, begun)): (u64, (Instant, Duration)),
+        replied: &Result<Replied, Failed>,
+    ) {
+        let Some(trace) = pair.copy.trace else { return };
+        let (upstream, version) = definition.shadow.to;
+        let upstream = pair.terms().table.upstream(upstream);
+        let Some(version) = upstream.versions.get(usize::from(version.0)) else { return };
+        let status = |replied: &Replied| {
+            let head = &replied.reply.head;
+            let digits = head.get(9..12).and_then(|text| std::str::from_utf8(text).ok());
+            digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+        };
+        self.spans.leave(CopySpan {
+            trace: trace.trace,
+            span,
+            parent: trace.parent,
+            begun,
+            took: (self.lines.clock.now)() - from,
+            outcome: replied.as_ref().map(status).map_err(|why| *why),
+            shadow: definition.shadow.name.clone(),
+            to: (upstream.name.clone(), version.name.clone()),
+            endpoint: endpoint.authority.clone(),
+            method: Bytes::copy_from_slice(pair.request().method()),
+        });
     }
 
     /// Nobody can be reached there: for a while, copies are not worth their making.

@@ -155,6 +155,16 @@ impl Running {
         *self.inner().ofrep_addresses().first().expect("they have an address")
     }
 
+    /// Where its admin API answers over TCP.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[track_caller]
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.inner().admin_address().expect("it has an address")
+    }
+
     /// A new connection to its first listener.
     #[track_caller]
     #[must_use]

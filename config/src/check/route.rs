@@ -75,6 +75,7 @@ fn route(
         timeouts: service::route_timeouts(reader, scope, globals.timeouts),
         body_max: reader.size_or(&scope.child("limits"), "body", globals.limits.body),
         rate: rate::of_route(reader, &scope.child("limits"), globals.limits),
+        log_sample: reader.share_if(scope, "log_sample").map(|share| share.value),
     };
     DeclaredRoute { route, place: entry.key_place, broken }
 }

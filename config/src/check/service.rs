@@ -1,14 +1,14 @@
 //! What is not about traffic: deadlines, limits, admin, logs, state, threads.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use super::rate;
+use super::{rate, trace};
 use crate::{
     code,
     fields::Field,
     known,
     model::{
-        AccessFormat, AccessLog, Admin, Cores, Driver, Key, Level, Limits, Log, LogFormat, Metrics,
+        AccessFormat, AccessLog, Cores, Driver, Key, Level, Limits, Log, LogFormat, Metrics,
         Runtime, Sink, State, Timeouts,
     },
     names,
@@ -91,27 +91,6 @@ pub(super) fn limits(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Limits {
     }
 }
 
-pub(super) fn admin(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Admin {
-    let scope = root.child("admin");
-    let place = |path: &str| {
-        if path.starts_with("unix:") {
-            return Err(Wrong::new(code::VALUE, "this is a plain path").label("without `unix:`"));
-        }
-        // `sockaddr_un` has room for 107 bytes and a NUL.
-        match path.len() {
-            1..=107 if !path.contains('\0') => Ok(PathBuf::from(path)),
-            _ => Err(Wrong::new(code::VALUE, "a socket's path has 1 to 107 bytes")),
-        }
-    };
-    Admin {
-        socket: reader.form(&scope, "socket", place).map(|path| path.value).unwrap_or_default(),
-        mode: reader.form(&scope, "mode", names::mode).map_or(0, |mode| mode.value),
-        group: reader.filled(&scope, "group").map(|group| shared(&group.value)),
-        listen: reader.form(&scope, "listen", names::loopback).map(|address| address.value),
-        read_only: reader.bool(&scope, "read_only"),
-    }
-}
-
 pub(super) fn metrics(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Metrics {
     let scope = root.child("metrics");
     Metrics {
@@ -165,7 +144,11 @@ pub(super) fn log(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Log {
     }
 }
 
-pub(super) fn access_log(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> AccessLog {
+pub(super) fn access_log(
+    reader: &mut Reader<'_, '_>,
+    root: &Scope<'_>,
+    named: &trace::Named<'_>,
+) -> AccessLog {
     let scope = root.child("access_log");
     let always = reader.choices(&scope, "always");
     let format = match reader.choice(&scope, "format") {
@@ -186,6 +169,9 @@ pub(super) fn access_log(reader: &mut Reader<'_, '_>, root: &Scope<'_>) -> Acces
         always_slow: always.contains(&"slow"),
         slow: reader.duration(&scope, "slow"),
         redact_query: values(reader.forms(&scope, "redact_query", |text| Ok(shared(text)))),
+        only: trace::filter(reader, &scope, "only", named),
+        except: trace::filter(reader, &scope, "except", named),
+        left_out: trace::left_out(reader, &scope.child("fields")),
     }
 }
 

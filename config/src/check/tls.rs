@@ -93,7 +93,7 @@ fn listed(reader: &mut Reader<'_, '_>, node: &Node) -> Option<KeyPair> {
 }
 
 /// A certificate and its key, both or neither.
-fn pair<'t>(
+pub(super) fn pair<'t>(
     reader: &mut Reader<'_, '_>,
     table: &str,
     place: Place,

@@ -1,8 +1,8 @@
 //! What is not about traffic: deadlines, limits, admin, logs, threads, state.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Key, Share};
+use super::{Filter, Key, Seen, Share};
 
 /// Deadlines. Zero means none, where the field says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,21 +98,6 @@ pub enum RouteRate {
     Off,
 }
 
-/// The admin API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admin {
-    /// Path of the unix socket. Needs a restart to change.
-    pub socket: PathBuf,
-    /// Its permission bits.
-    pub mode: u32,
-    /// Its group, if set.
-    pub group: Option<Arc<str>>,
-    /// A loopback address that answers too, if set.
-    pub listen: Option<SocketAddr>,
-    /// Whether only reading is allowed.
-    pub read_only: bool,
-}
-
 /// Our own log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -176,6 +161,84 @@ pub struct AccessLog {
     pub slow: Duration,
     /// Query parameters whose values are replaced by `<redacted>`.
     pub redact_query: Vec<Arc<str>>,
+    /// Nothing else is written, whatever the sample says.
+    pub only: Filter,
+    /// What is never written.
+    pub except: Filter,
+    /// Fields that lines do not have.
+    pub left_out: Vec<AccessField>,
+}
+
+impl AccessLog {
+    /// Whether its filters let an exchange in.
+    #[must_use]
+    pub fn has(&self, seen: &Seen<'_>) -> bool {
+        self.only.holds(seen) && !self.except.touches(seen)
+    }
+}
+
+/// Declares the fields of a line, each with the word it is called by.
+macro_rules! access_fields {
+    ($($name:ident = $word:literal),* $(,)?) => {
+        /// A field of a line that may be left out; the time may not.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the names say it")]
+        pub enum AccessField {
+            $($name),*
+        }
+
+        impl AccessField {
+            /// All of them, in their order.
+            pub const ALL: [Self; Self::WORDS.len()] = [$(Self::$name),*];
+            /// Their words, in the same order.
+            pub const WORDS: &'static [&'static str] = &[$($word),*];
+        }
+    };
+}
+
+access_fields! {
+    RequestId = "request_id",
+    TraceId = "trace_id",
+    SpanId = "span_id",
+    Client = "client",
+    Method = "method",
+    Host = "host",
+    Path = "path",
+    Query = "query",
+    Protocol = "protocol",
+    Tls = "tls",
+    Status = "status",
+    Sent = "sent_bytes",
+    Received = "received_bytes",
+    Route = "route",
+    Upstream = "upstream",
+    Version = "version",
+    Arm = "arm",
+    Assignment = "assignment",
+    Probability = "probability",
+    Endpoint = "endpoint",
+    Attempts = "attempts",
+    End = "end",
+    Queue = "queue_ms",
+    Connect = "connect_ms",
+    FirstByte = "first_byte_ms",
+    Total = "total_ms",
+    Referer = "referer",
+    UserAgent = "user_agent",
+}
+
+impl AccessField {
+    /// What it is called in the configuration and, in `json` and `logfmt`, in a line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS.get(self as usize).copied().unwrap_or_default()
+    }
+
+    /// The field of this word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.word() == word)
+    }
 }
 
 /// How a line of the access log looks.

@@ -121,6 +121,7 @@ pub(crate) fn route(text: &str) -> Route {
         timeouts: timeouts(),
         body_max: 0,
         rate: RouteRate::Global,
+        log_sample: None,
     };
     for word in words.split_whitespace() {
         let (key, value) = word.split_once('=').unwrap();
@@ -191,7 +192,11 @@ pub(crate) fn config(upstreams: Vec<Upstream>, routes: Vec<Route>) -> Config {
         always_slow: false,
         slow: Duration::ZERO,
         redact_query: vec![],
+        only: Filter::default(),
+        except: Filter::default(),
+        left_out: vec![],
     };
+    let trace = Tracing { start: false, sample: Share::NONE, server_timing: false, otlp: None };
     let limits = Limits {
         connections: 0,
         handshakes: 0,
@@ -209,8 +214,20 @@ pub(crate) fn config(upstreams: Vec<Upstream>, routes: Vec<Route>) -> Config {
         requests_per_connection: 0,
         shadow: 0,
     };
-    let admin =
-        Admin { socket: PathBuf::new(), mode: 0, group: None, listen: None, read_only: false };
+    let admin = Admin {
+        socket: PathBuf::new(),
+        mode: 0,
+        group: None,
+        listen: None,
+        listen_role: None,
+        hosts: vec![],
+        read_only: false,
+        tls: None,
+        tokens: vec![],
+        clients: vec![],
+        users: vec![],
+        audit: Audit::Off,
+    };
     Config {
         shadows: Vec::new(),
         flags: Flags::default(),
@@ -225,6 +242,7 @@ pub(crate) fn config(upstreams: Vec<Upstream>, routes: Vec<Route>) -> Config {
         admin,
         log: Log { level: Level::Info, format: LogFormat::Auto, to: Sink::Stderr },
         access_log,
+        trace,
         runtime: Runtime { cores: Cores::Auto, pin: false, entries: 0, driver: Driver::Auto },
         state: State { dir: PathBuf::new() },
         files: vec![],

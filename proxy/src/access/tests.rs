@@ -25,6 +25,9 @@ fn record<'a>(texts: Texts<'a>, seed: u32) -> Record<'a> {
             [seed as usize % 3],
         texts,
         is_plain: false,
+        arm: [None, Some(Arm::Stable), Some(Arm::Pinned)][seed as usize % 3],
+        wants: Wants { line: true, viewers: seed.is_multiple_of(2), spans: seed.is_multiple_of(3) },
+        spans: &[7, 8, 9][..seed as usize % 4],
     }
 }
 
@@ -100,6 +103,22 @@ fn one_odd_byte_anywhere_is_seen() {
             assert_eq!(plainness(&path), !escaped, "{odd}");
         }
     }
+}
+
+#[test]
+fn what_is_no_line_leaves_half_of_the_ring_to_lines() {
+    let (producer, mut consumer) = rtrb::RingBuffer::new(4096);
+    let mut producer = Recorder::new(producer);
+    let texts = Texts { path: &[b'a'; 60], ..Texts::default() };
+    let line = record(texts, 1);
+    let wants = Wants { line: false, viewers: true, spans: false };
+    let viewed = Record { wants, ..line };
+    let count = (0..100).filter(|_| producer.write(&viewed)).count();
+    assert!(count > 5 && producer.ring.slots() >= 4096 / 2 - 400, "{count}");
+    let lines = (0..100).filter(|_| producer.write(&line)).count();
+    // Its first one may reach into the other half.
+    assert!(lines >= count - 2, "{lines} of {count}");
+    assert!(read(&mut consumer, &mut Vec::new(), |record| assert_eq!(record.wants, wants)));
 }
 
 #[test]

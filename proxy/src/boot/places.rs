@@ -39,7 +39,7 @@ impl Places {
 }
 
 /// The cores to run on, one for each worker.
-pub(super) fn choose_cores(
+pub(crate) fn choose_cores(
     wanted: &Cores,
     allowed: &[usize],
     quota: Option<usize>,

@@ -204,8 +204,16 @@ fn over_tcp_the_api_is_guarded_against_web_pages() {
         ("GET /livez HTTP/1.0\r\nhost: evil.example\r\n\r\n", "403"),
         ("GET /livez HTTP/1.0\r\n\r\n", "403"),
         ("POST /v1/reload HTTP/1.0\r\nhost: localhost\r\n\r\n", "403"),
-        ("POST /v1/reload HTTP/1.0\r\nhost: localhost\r\nx-gnomon: 1\r\n\r\n", "200"),
-        ("POST /v1/reload HTTP/1.0\r\nhost: evil.example\r\nx-gnomon: 1\r\n\r\n", "403"),
+        ("POST /v1/reload HTTP/1.0\r\nhost: localhost\r\nx-gnomon: 1\r\n\r\n", "403"),
+        ("POST /v1/upstreams/shop/freeze HTTP/1.0\r\nhost: localhost\r\n\r\n", "403"),
+        (
+            "POST /v1/upstreams/shop/freeze HTTP/1.0\r\nhost: localhost\r\nx-gnomon: 1\r\n\r\n",
+            "200",
+        ),
+        (
+            "POST /v1/upstreams/shop/resume HTTP/1.0\r\nhost: evil.example\r\nx-gnomon: 1\r\n\r\n",
+            "403",
+        ),
     ];
     for (head, expected) in table {
         assert_eq!(status(head), expected, "{head}");

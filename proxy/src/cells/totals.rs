@@ -155,6 +155,8 @@ impl Block for CoreCells {
             ("dials", &self.dials),
             ("queued", &self.queued),
             ("log_drops", &self.log_drops),
+            ("view_drops", &self.view_drops),
+            ("span_drops", &self.span_drops),
             ("busy_nanos", &self.busy_nanos),
             ("wait_nanos", &self.wait_nanos),
             ("stalls", &self.stalls),
@@ -279,7 +281,7 @@ mod tests {
             assert_eq!(names.len(), block.counts().len());
             names.len()
         }
-        assert_eq!(names(&CoreCells::default()), 43);
+        assert_eq!(names(&CoreCells::default()), 45);
         assert_eq!(names(&VersionCells::default()), 20);
         assert_eq!(names(&RouteCells::default()), 17);
         assert_eq!(names(&FlagCells::default()), 6);

@@ -1,12 +1,16 @@
 //! What can be said: commands, arguments and their help.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    flag::FlagCommand, kpi::KpiCommand, record::RecordArguments, replay::ReplayArguments,
-    rollout::RolloutCommand, shadow::ShadowCommand,
+    flag::FlagCommand, kpi::KpiCommand, record::RecordArguments,
+    replay::ReplayArguments, rollout::RolloutCommand, shadow::ShadowCommand, tap::TapArguments,
+    token::TokenArguments,
 };
 
 /// Where the configuration lies unless somebody says otherwise.
@@ -25,7 +29,7 @@ pub(crate) const CONFIG: &str = "/etc/gnomon/gnomon.toml";
 )]
 pub(crate) struct Arguments {
     /// Admin socket of the running proxy [default: the configuration's, else /run/gnomon/admin.sock]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", env = "GNOMON_SOCKET")]
     pub(crate) socket: Option<PathBuf>,
 
     /// Answer in JSON, where there is something to answer
@@ -61,6 +65,16 @@ pub(crate) enum Command {
         /// Only this route
         route: Option<String>,
     },
+    /// The last hour of each version: requests, errors and latency, minute by minute
+    History {
+        /// Only this upstream, or this version of it
+        #[arg(value_name = "UPSTREAM[@VERSION]")]
+        of: Option<String>,
+    },
+    /// What has happened lately, who brought it about, and why
+    Events(EventsArguments),
+    /// Exchanges as they end, filtered and redacted, until Ctrl-C: gnomon tap --status 5xx
+    Tap(TapArguments),
     /// Set shares of traffic: gnomon weight shop v2=10
     Weight {
         /// The upstream
@@ -135,9 +149,11 @@ pub(crate) enum Command {
         /// The code
         code: String,
     },
+    /// Draw a token of the admin API: it is shown once, and its file is written
+    Token(TokenArguments),
     /// The JSON schema of the configuration, for editors
     Schema,
-    /// A completion script for a shell
+    /// A completion script for a shell: source <(gnomon completions bash)
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -196,6 +212,16 @@ pub(crate) struct StatusArguments {
     pub(crate) ready: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct EventsArguments {
+    /// Go on with what happens from now on, until Ctrl-C; with --json, one object a line
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// So many of the newest
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub(crate) last: u16,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogsCommand {
     /// Open the log files anew, after they were rotated away
@@ -216,6 +242,9 @@ pub(crate) struct RouteArguments {
     pub(crate) client: IpAddr,
     #[command(flatten)]
     pub(crate) source: Source,
+    /// By what the running proxy goes by now: its splits, flags and endpoints
+    #[arg(long, conflicts_with_all = ["config", "set"])]
+    pub(crate) running: bool,
     /// Also the routes that did not win, and why
     #[arg(long)]
     pub(crate) explain: bool,
@@ -263,6 +292,10 @@ pub(crate) struct DemoArguments {
     /// With --split: share of the canary at first [default: 10]
     #[arg(long, value_name = "PERCENT", requires = "split", value_parser = clap::value_parser!(u8).range(1..=75))]
     pub(crate) canary: Option<u8>,
+    /// Serve the web console there, with steps that leave time to look, and stay until Ctrl-C
+    /// [without an address: a free port of 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
+    pub(crate) console: Option<SocketAddr>,
     /// How the proxy asks the kernel for IO
     #[arg(long, value_enum, default_value_t = DriverChoice::Auto)]
     pub(crate) driver: DriverChoice,

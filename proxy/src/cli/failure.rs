@@ -85,7 +85,12 @@ impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         let code = match refused.kind {
             Kind::Config => BAD_CONFIG,
-            Kind::Request | Kind::Forbidden | Kind::Unknown | Kind::State | Kind::Machine => FAILED,
+            Kind::Request
+            | Kind::Forbidden
+            | Kind::Unknown
+            | Kind::State
+            | Kind::Machine
+            | Kind::Busy => FAILED,
         };
         let text = refused.to_string();
         // Problems of a configuration come rendered.

@@ -9,6 +9,8 @@ use crate::{clock, environment};
 
 /// Stands for stdin.
 pub(super) const STDIN: &str = "-";
+/// Its name in problems.
+pub(super) const STDIN_NAME: &str = "<stdin>";
 
 /// Reads a configuration as `run` does.
 pub(super) fn load(path: &Path, sets: &[(String, String)]) -> Result<Loaded, Problems> {
@@ -23,13 +25,19 @@ pub(super) fn load_any(
     if path != Path::new(STDIN) {
         return Ok(load(path, sets));
     }
+    let text = stdin()?;
+    Ok(gnomon_config::parse(STDIN_NAME, &text, &options(sets, Some(Path::new(".")))))
+}
+
+/// All of stdin.
+pub(super) fn stdin() -> Result<String, Failure> {
     let mut text = String::new();
     std::io::stdin()
         .lock()
         .take(STDIN_BYTES_MAX)
         .read_to_string(&mut text)
         .map_err(|error| Failure::new(FAILED, format!("stdin cannot be read: {error}")))?;
-    Ok(gnomon_config::parse("<stdin>", &text, &options(sets, Some(Path::new(".")))))
+    Ok(text)
 }
 
 fn options<'a>(sets: &'a [(String, String)], base: Option<&'a Path>) -> Options<'a> {

@@ -5,20 +5,25 @@
 //! this machine (against DNS rebinding), and a POST has to carry a field that no page can add
 //! without asking first, which is never granted.
 
+mod caller;
 mod flag;
+mod guard;
+mod openapi;
+mod refusals;
+mod rights;
 mod rollout;
+mod series;
+mod site;
+mod tcp;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Bytes,
-    extract::{
-        ConnectInfo, DefaultBodyLimit, Path, Query, RawQuery, Request, State,
-        rejection::QueryRejection,
-    },
-    http::{HeaderMap, Method, StatusCode, header},
-    middleware::{self, Next},
+    extract::{DefaultBodyLimit, Path, Query, RawQuery, Request, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -27,7 +32,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Control,
-    api::{ACTION_FIELD, Check, Done, ForgetAsked, Kind, MarkAsked, Named, PageAsked, Refused},
+    api::{Check, Done, ForgetAsked, Kind, MarkAsked, Named, PageAsked, Refused},
     kpis,
     metrics::Pairs,
     ofrep, record,
@@ -35,43 +40,33 @@ use super::{
     stop::Stop,
 };
 
-/// Who asks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Peer {
-    /// Over the socket, as this user.
-    User(u32),
-    /// Over the socket; the kernel did not say as whom.
-    Unknown,
-    /// Over TCP, from this machine.
-    Loopback(std::net::SocketAddr),
-}
+pub(super) use caller::Caller;
+pub(crate) use caller::Peer;
+use guard::Told;
+pub(super) use refusals::Refusals;
+pub(super) use site::is_loopback_host;
+pub(super) use tcp::accept;
 
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User(uid) => write!(f, "uid {uid}"),
-            Self::Unknown => f.write_str("socket"),
-            Self::Loopback(address) => address.fmt(f),
-        }
-    }
-}
-
-/// All routes. Those over TCP are guarded against web pages.
+/// All routes; each has its row in [`rights::RIGHTS`].
 pub(crate) fn router(control: Arc<Control>) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/healthz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/v1/whoami", get(guard::whoami))
+        .route("/v1/openapi.json", get(openapi::serve))
         .route("/v1/status", get(status))
         .route("/v1/golden", get(golden))
         .route("/v1/flags/{name}/compare", get(compare_flag))
         .route("/v1/saturation", get(saturation))
         .route("/v1/config", get(config))
         .route("/v1/diff", get(diff))
+        .route("/v1/routes", get(routes))
         .route("/v1/shadows", get(shadows))
         .route("/v1/shadows/{name}", get(shadow))
         .route("/v1/shadows/{name}/findings", get(findings))
+        .route("/v1/shadows/{name}/endpoints", get(endpoints))
         .route("/v1/shadows/{name}/noise", get(noise))
         .route("/v1/shadows/{name}/mark", post(mark))
         .route("/v1/shadows/{name}/forget", post(forget))
@@ -81,6 +76,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
             KPI_PATH,
             get(kpi_list).post(report).layer(DefaultBodyLimit::max(kpis::BODY_BYTES_MAX)),
         )
+        .route("/v1/tap", get(tap))
         .route("/v1/reload", post(reload))
         .route("/v1/record", post(record::begin))
         .route("/v1/record/stop", post(record::stop))
@@ -94,59 +90,18 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/v1/upstreams/{name}/rollback", post(rollback))
         .merge(flag::router())
         .merge(rollout::router())
+        .merge(series::router())
         .merge(ofrep::router(control.ofrep.clone()))
         .fallback(nowhere)
-        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(control.clone(), guard))
+        .layer(middleware::from_fn_with_state(control.clone(), guard::guard))
         .with_state(control)
 }
 
 pub(super) type Control_ = State<Arc<Control>>;
-type Peer_ = ConnectInfo<Peer>;
+/// Who asks: of every route that has a role.
+type By_ = Extension<Caller>;
 type Page_ = Result<Query<PageAsked>, QueryRejection>;
-
-/// Refuses what a web page may have sent, and every action where only reading is allowed.
-async fn guard(
-    State(control): Control_,
-    ConnectInfo(peer): Peer_,
-    request: Request,
-    next: Next,
-) -> Response {
-    let reads = request.method() == Method::GET || request.method() == Method::HEAD;
-    // Applications ask for flags by POST; no page can send what they send without asking first.
-    let acts = !reads && !ofrep::is_ours(request.uri().path());
-    if matches!(peer, Peer::Loopback(_)) {
-        if !is_loopback_host(request.headers()) {
-            return refuse(
-                &Refused::new(Kind::Forbidden, "the Host field is not a loopback name")
-                    .help("say localhost, 127.0.0.1 or [::1]"),
-            );
-        }
-        if acts && request.headers().get(ACTION_FIELD).is_none_or(|value| value != "1") {
-            let error = format!("an action over TCP needs the field `{ACTION_FIELD}: 1`");
-            return refuse(&Refused::new(Kind::Forbidden, error));
-        }
-    }
-    if acts && control.state().config.admin.read_only {
-        return refuse(
-            &Refused::new(Kind::Forbidden, "only reading is allowed")
-                .help("set `admin.read_only = false` and send SIGHUP"),
-        );
-    }
-    if acts && let Some(refused) = control.succession.in_the_way() {
-        return refuse(&refused);
-    }
-    // Reports of outcomes come with the traffic, and change nothing but counts.
-    let is_told = acts && request.uri().path() != KPI_PATH;
-    let what = is_told.then(|| format!("{} {}", request.method(), request.uri().path()));
-    let response = next.run(request).await;
-    if let Some(what) = what {
-        let status = response.status().as_u16();
-        tracing::info!(target: "gnomon::audit", by = %peer, what, status, "action");
-    }
-    response
-}
 
 async fn livez(State(control): Control_, RawQuery(query): RawQuery) -> Response {
     checks(&control.liveness(), query.as_deref())
@@ -172,6 +127,24 @@ async fn metrics(State(control): Control_, asked: Pairs, headers: HeaderMap) -> 
     control.scrape(asked, &headers)
 }
 
+/// Exchanges as they end, a line of JSON for each.
+async fn tap(State(control): Control_, asked: Pairs) -> Response {
+    let pairs = match asked {
+        Ok(Query(pairs)) => pairs,
+        Err(error) => return refuse(&Refused::new(Kind::Request, error.body_text())),
+    };
+    match control.view(&pairs).await {
+        Ok(lines) => {
+            let fields = [
+                (header::CONTENT_TYPE, "application/x-ndjson"),
+                (header::CACHE_CONTROL, "no-store"),
+            ];
+            (fields, lines).into_response()
+        }
+        Err(refused) => refuse(&refused),
+    }
+}
+
 async fn saturation(State(control): Control_) -> Response {
     Json(&*control.saturation()).into_response()
 }
@@ -184,6 +157,10 @@ async fn diff(State(control): Control_) -> Response {
     answer(control.diff().await)
 }
 
+async fn routes(State(control): Control_, asked: Page_) -> Response {
+    answer(part(asked).map(|asked| control.route_entries(&asked)))
+}
+
 async fn shadows(State(control): Control_) -> Response {
     Json(control.shadows()).into_response()
 }
@@ -194,6 +171,10 @@ async fn shadow(State(control): Control_, Path(name): Path<String>) -> Response 
 
 async fn findings(State(control): Control_, Path(name): Path<String>, asked: Page_) -> Response {
     answer(part(asked).and_then(|asked| control.findings(&name, &asked)))
+}
+
+async fn endpoints(State(control): Control_, Path(name): Path<String>, asked: Page_) -> Response {
+    answer(part(asked).and_then(|asked| control.shadow_endpoints(&name, &asked)))
 }
 
 async fn noise(State(control): Control_, Path(name): Path<String>, asked: Page_) -> Response {
@@ -225,7 +206,7 @@ async fn example(State(control): Control_, Path(id): Path<String>) -> Response {
 
 async fn mark(
     State(control): Control_,
-    ConnectInfo(peer): Peer_,
+    Extension(by): By_,
     Path(name): Path<String>,
     body: Bytes,
 ) -> Response {
@@ -236,17 +217,19 @@ async fn mark(
     };
     let pattern = pattern.into_boxed_str();
     let command = match kind {
-        Some(kind) => Command::Mark { pattern, kind, by: peer.to_string().into(), why: why.into() },
+        Some(kind) => {
+            Command::Mark { pattern, kind, by: by.to_string().into(), why: why.as_str().into() }
+        }
         None => Command::Unmark { pattern },
     };
-    answer(control.order(&name, command).await)
+    done(control.order(&name, command).await, Some(&name), &why)
 }
 
 async fn forget(State(control): Control_, Path(name): Path<String>, body: Bytes) -> Response {
     match parse(&body, "{\"path\": \"$.price\"}") {
         Ok(ForgetAsked { path }) => {
             let path = path.map(String::into_boxed_str);
-            answer(control.order(&name, Command::Forget { path }).await)
+            done(control.order(&name, Command::Forget { path }).await, Some(&name), "")
         }
         Err(refused) => refuse(&refused),
     }
@@ -260,8 +243,8 @@ async fn report(State(control): Control_, body: Bytes) -> Response {
     answer(kpis::parse(&body).and_then(|asked| control.report(&asked)))
 }
 
-async fn reload(State(control): Control_) -> Response {
-    answer(control.reload().await)
+async fn reload(State(control): Control_, by: By_) -> Response {
+    done(control.reload_by(&by.name).await, None, "")
 }
 
 async fn stop(State(control): Control_) -> Response {
@@ -274,77 +257,71 @@ async fn stop(State(control): Control_) -> Response {
     };
     let generation = control.state().generation;
     let changes = vec![change.to_owned()];
-    answer(Ok(Done { ok: true, changes, generation, ..Done::default() }))
+    done(Ok(Done { ok: true, changes, generation, ..Done::default() }), None, "")
 }
 
-async fn upgrade(State(control): Control_, ConnectInfo(peer): Peer_) -> Response {
-    answer(control.upgrade(&peer.to_string()).await)
+async fn upgrade(State(control): Control_, Extension(by): By_) -> Response {
+    done(control.upgrade(&by.name).await, None, "")
 }
 
 async fn reopen(State(control): Control_) -> Response {
-    answer(control.reopen_logs())
+    done(control.reopen_logs(), None, "")
 }
 
 async fn weight(
     State(control): Control_,
-    ConnectInfo(peer): Peer_,
+    Extension(by): By_,
     Path(name): Path<String>,
     body: Bytes,
 ) -> Response {
     match parse(&body, "{\"v2\": 10}") {
-        Ok(weights) => act(&control, peer, &name, &Verb::Weight(weights)).await,
+        Ok(weights) => act(&control, &by, &name, &Verb::Weight(weights)).await,
         Err(refused) => refuse(&refused),
     }
 }
 
 async fn drain(
     State(control): Control_,
-    ConnectInfo(peer): Peer_,
+    Extension(by): By_,
     Path(name): Path<String>,
     body: Bytes,
 ) -> Response {
     match parse(&body, "{\"version\": \"v2\"}") {
-        Ok(Named { version }) => act(&control, peer, &name, &Verb::Drain(version)).await,
+        Ok(Named { version }) => act(&control, &by, &name, &Verb::Drain(version)).await,
         Err(refused) => refuse(&refused),
     }
 }
 
-async fn freeze(s: Control_, ConnectInfo(peer): Peer_, Path(name): Path<String>) -> Response {
-    act(&s.0, peer, &name, &Verb::Freeze).await
+async fn freeze(s: Control_, Extension(by): By_, Path(name): Path<String>) -> Response {
+    act(&s.0, &by, &name, &Verb::Freeze).await
 }
 
-async fn resume(s: Control_, ConnectInfo(peer): Peer_, Path(name): Path<String>) -> Response {
-    act(&s.0, peer, &name, &Verb::Resume).await
+async fn resume(s: Control_, Extension(by): By_, Path(name): Path<String>) -> Response {
+    act(&s.0, &by, &name, &Verb::Resume).await
 }
 
-async fn rollback(s: Control_, ConnectInfo(peer): Peer_, Path(name): Path<String>) -> Response {
-    act(&s.0, peer, &name, &Verb::Rollback).await
+async fn rollback(s: Control_, Extension(by): By_, Path(name): Path<String>) -> Response {
+    act(&s.0, &by, &name, &Verb::Rollback).await
 }
 
-async fn act(control: &Arc<Control>, peer: Peer, name: &str, verb: &Verb) -> Response {
-    let result = control.act(name, verb, &peer.to_string()).await;
+async fn act(control: &Arc<Control>, by: &Caller, name: &str, verb: &Verb) -> Response {
+    let result = control.act(name, verb, &by.name).await;
     match &result {
         Ok(done) => {
             let changes = done.changes.join("; ");
-            tracing::info!(target: "gnomon::audit", by = %peer, upstream = name, changes, "split changed");
+            tracing::info!(target: "gnomon::audit", %by, upstream = name, changes, "split changed");
         }
         Err(error) => {
             let error = &error.error;
-            tracing::info!(target: "gnomon::audit", by = %peer, upstream = name, error, "split kept");
+            tracing::info!(target: "gnomon::audit", %by, upstream = name, error, "split kept");
         }
     }
-    answer(result)
+    done(result, Some(name), "")
 }
 
 async fn nowhere(request: Request) -> Response {
     let error = format!("there is no {}", request.uri().path());
     refuse(&Refused::new(Kind::Unknown, error).help("begin with /v1/status"))
-}
-
-async fn wrong_method(request: Request) -> Response {
-    let error = format!("{} is not for {}", request.uri().path(), request.method());
-    let refused = Refused::new(Kind::Request, error).help("reading is by GET, acting by POST");
-    (StatusCode::METHOD_NOT_ALLOWED, Json(refused)).into_response()
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Refused> {
@@ -363,7 +340,22 @@ pub(super) fn answer<T: Serialize>(result: Result<T, Refused>) -> Response {
 
 pub(super) fn refuse(refused: &Refused) -> Response {
     let status = StatusCode::from_u16(refused.kind.status());
-    (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(refused)).into_response()
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, Json(refused)).into_response();
+    let told = Told { detail: Some(refused.error.clone()), ..Told::default() };
+    response.extensions_mut().insert(told);
+    response
+}
+
+/// The answer to an action, with what is told of it: what it is about, and why it was asked for.
+pub(super) fn done(result: Result<Done, Refused>, subject: Option<&str>, reason: &str) -> Response {
+    let changes = result.as_ref().ok().map(|done| done.changes.join("; "));
+    let mut response = answer(result);
+    let told: &mut Told = response.extensions_mut().get_or_insert_default();
+    told.subject = subject.map(str::to_owned);
+    told.reason = Some(reason.to_owned());
+    told.detail = changes.filter(|changes| !changes.is_empty()).or_else(|| told.detail.take());
+    response
 }
 
 /// Plain words as Kubernetes writes them: `ok`, or each check on its line.
@@ -381,43 +373,7 @@ fn checks(checks: &[Check], query: Option<&str>) -> Response {
     (status, checks.iter().map(line).collect::<String>()).into_response()
 }
 
-pub(super) fn is_loopback_host(headers: &HeaderMap) -> bool {
-    let Some(Ok(host)) = headers.get(header::HOST).map(|host| host.to_str()) else { return false };
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split_once(']').map_or(v6, |(name, _)| name),
-        None => host.split_once(':').map_or(host, |(name, _)| name),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 const KPI_PATH: &str = "/v1/kpi";
 
 /// More than any weights need.
 const BODY_BYTES_MAX: usize = 64 << 10;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_this_machine_pass() {
-        let table = [
-            ("localhost", true),
-            ("LOCALHOST:9000", true),
-            ("127.0.0.1:1", true),
-            ("127.8.8.8", true),
-            ("[::1]:80", true),
-            ("evil.example", false),
-            ("localhost.evil.example", false),
-            ("127.0.0.1.evil.example", false),
-            ("10.0.0.1", false),
-            ("", false),
-        ];
-        for (host, expected) in table {
-            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
-            assert_eq!(is_loopback_host(&headers), expected, "{host}");
-        }
-        assert!(!is_loopback_host(&HeaderMap::new()));
-    }
-}

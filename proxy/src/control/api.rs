@@ -7,6 +7,8 @@ mod golden;
 mod listener;
 mod process;
 pub mod rollout;
+pub mod routes;
+pub mod series;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -22,7 +24,7 @@ pub use super::{saturation::Saturation, strain::Overload};
 pub use cores::CoreStatus;
 pub use golden::{Arms, Golden, RouteFailures};
 pub use listener::{CertificateStatus, ListenerStatus};
-pub use process::Succession;
+pub use process::{AuditStatus, Succession};
 
 /// Field that a POST over TCP must carry, which no web page can add to a request of its own.
 pub const ACTION_FIELD: &str = "x-gnomon";
@@ -97,6 +99,8 @@ pub enum Kind {
     Config,
     /// The machine would not do it: 500.
     Machine,
+    /// Too many ask at once: 503.
+    Busy,
 }
 
 impl Kind {
@@ -110,6 +114,7 @@ impl Kind {
             Self::State => 409,
             Self::Config => 422,
             Self::Machine => 500,
+            Self::Busy => 503,
         }
     }
 }
@@ -188,6 +193,9 @@ pub struct Status {
     pub upstreams: Vec<UpstreamStatus>,
     /// The access log.
     pub access_log: LogStatus,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: AuditStatus,
     /// Copies for the shadow.
     pub shadow: ShadowStatus,
     /// How full everything is.

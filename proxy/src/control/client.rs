@@ -54,12 +54,7 @@ pub(super) async fn fetch(
     }
     let request = request.body(Full::new(body.unwrap_or_default()));
     let request = request.map_err(|error| error.to_string())?;
-    let usual = if is_secure { 443 } else { 80 };
-    let named = authority.rsplit_once(':');
-    let (host, port) = named
-        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
-        .unwrap_or((authority, usual));
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let (host, port) = host_and_port(authority, is_secure);
     let call =
         async move { send(dial::connect_to(host, port, is_secure).await?, request, most).await };
     within(patience, call).await
@@ -111,13 +106,13 @@ async fn send(
 
 /// The parts of `http[s]://HOST[:PORT][/PATH]`.
 #[derive(Debug, PartialEq, Eq)]
-struct Parts<'a> {
-    is_secure: bool,
-    authority: &'a str,
-    path: &'a str,
+pub(super) struct Parts<'a> {
+    pub(super) is_secure: bool,
+    pub(super) authority: &'a str,
+    pub(super) path: &'a str,
 }
 
-fn parts(url: &str) -> Result<Parts<'_>, String> {
+pub(super) fn parts(url: &str) -> Result<Parts<'_>, String> {
     let secure = url.strip_prefix("https://");
     let rest = secure.or_else(|| url.strip_prefix("http://"));
     let rest = rest.ok_or_else(|| format!("`{url}` begins with neither http:// nor https://"))?;
@@ -129,6 +124,16 @@ fn parts(url: &str) -> Result<Parts<'_>, String> {
         return Err(format!("`{url}` names no host"));
     }
     Ok(Parts { is_secure: secure.is_some(), authority, path })
+}
+
+/// Whom to connect to: without a port, the usual one.
+pub(super) fn host_and_port(authority: &str, is_secure: bool) -> (&str, u16) {
+    let usual = if is_secure { 443 } else { 80 };
+    let named = authority.rsplit_once(':');
+    let (host, port) = named
+        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+        .unwrap_or((authority, usual));
+    (host.trim_start_matches('[').trim_end_matches(']'), port)
 }
 
 /// Bytes of a reply's content that are read.

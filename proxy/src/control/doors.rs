@@ -166,16 +166,16 @@ impl Listener for Bounded<UnixListener> {
 
 impl Listener for Bounded<TcpListener> {
     type Io = Held<TcpStream>;
-    type Addr = Peer;
+    type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let place = self.place().await;
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Held { stream, _place: place }, Peer::Loopback(address))
+        (Held { stream, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr().map(Peer::Loopback)
+        self.listener.local_addr()
     }
 }
 
@@ -184,7 +184,7 @@ where
     Bounded<L>: Listener<Addr = Self>,
 {
     fn connect_info(stream: IncomingStream<'_, Bounded<L>>) -> Self {
-        *stream.remote_addr()
+        stream.remote_addr().clone()
     }
 }
 
@@ -223,7 +223,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
 }
 
 /// Connections at once: a few dashboards and scripts. Those beyond wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 64;
+pub(super) const CONNECTIONS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -231,13 +231,13 @@ mod tests {
 
     fn admin(name: &str) -> Admin {
         let folder = std::env::temp_dir().join(format!("gnomon-doors-{}", std::process::id()));
-        Admin {
-            socket: folder.join(name),
-            mode: 0o600,
-            group: None,
-            listen: None,
-            read_only: false,
-        }
+        let text = format!(
+            "admin = {{ socket = \"{}\", mode = \"0600\" }}\nlistener.a.bind = \"127.0.0.1:0\"\n\
+             route.all.respond.status = 204\n",
+            folder.join(name).display()
+        );
+        let options = gnomon_config::Options::default();
+        gnomon_config::parse("test.toml", &text, &options).unwrap().config.admin
     }
 
     #[test]

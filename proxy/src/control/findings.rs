@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gnomon_shadow::{
     finding::{Example, Finding, MarkKind, Verdict},
     ledger::{Command, Refusal},
-    report::{PathReport, ShadowReport},
+    report::{EndpointReport, PathReport, ShadowReport},
     run::Order,
 };
 
@@ -53,6 +53,17 @@ impl Control {
             asked.all || matches!(finding.verdict, Verdict::Real | Verdict::Undecided)
         };
         Ok(page(report.findings.iter().filter(is_wanted).cloned(), asked))
+    }
+
+    /// A page of the endpoints that a shadow was compared at, by name.
+    pub(crate) fn shadow_endpoints(
+        &self,
+        name: &str,
+        asked: &PageAsked,
+    ) -> Result<Page<EndpointReport>, Refused> {
+        let report = self.shadow_report(name)?;
+        let Page { total, offset, items } = page(report.endpoints.iter(), asked);
+        Ok(Page { total, offset, items: items.into_iter().cloned().collect() })
     }
 
     /// A page of what a shadow has learnt of its primary's noise, and what is pinned.
@@ -172,7 +183,8 @@ fn describe(name: &str, command: &Command) -> String {
     }
 }
 
-fn page<T>(all: impl Iterator<Item = T>, asked: &PageAsked) -> Page<T> {
+/// The part of a list that is asked for.
+pub(super) fn page<T>(all: impl Iterator<Item = T>, asked: &PageAsked) -> Page<T> {
     let (offset, limit) = (asked.offset, asked.limit.clamp(1, PAGE_MAX));
     let mut total = 0;
     let mut items = Vec::new();

@@ -6,7 +6,7 @@
 
 use std::{io::Write as _, sync::Arc, time::Duration};
 
-use gnomon_config::model::AccessFormat;
+use gnomon_config::model::{AccessField, AccessFormat};
 use gnomon_policy::plan::Assignment;
 use gnomon_tls::Version as TlsVersion;
 
@@ -25,6 +25,7 @@ macro_rules! key {
 pub(crate) struct Formatter {
     format: AccessFormat,
     redact: Vec<Arc<str>>,
+    skip: Skip,
     /// The second that `clock` tells, so that a time stamp is made once a second.
     second: Option<u64>,
     clock: String,
@@ -33,9 +34,16 @@ pub(crate) struct Formatter {
 }
 
 impl Formatter {
-    pub(crate) fn new(format: AccessFormat, redact: &[Arc<str>]) -> Self {
-        let (query, referer) = (Vec::new(), Vec::new());
-        Self { format, redact: redact.to_vec(), second: None, clock: String::new(), query, referer }
+    pub(crate) fn new(format: AccessFormat, redact: &[Arc<str>], left_out: &[AccessField]) -> Self {
+        Self {
+            format,
+            redact: redact.to_vec(),
+            skip: Skip::of(left_out),
+            second: None,
+            clock: String::new(),
+            query: Vec::new(),
+            referer: Vec::new(),
+        }
     }
 
     /// Appends the line of `record`, its end included.
@@ -107,38 +115,40 @@ impl Formatter {
         line.extend_from_slice(b"{\"time\":\"");
         self.stamp(record, line);
         line.push(b'"');
-        let mut object = Object { line, is_plain: record.is_plain };
-        object.text(key!("request_id"), texts.request_id);
-        object.text(key!("trace_id"), texts.trace_id);
-        object.text(key!("client"), texts.client);
-        object.text(key!("method"), texts.method);
-        object.text(key!("host"), texts.host);
-        object.text(key!("path"), texts.path);
+        let mut object = Object { line, is_plain: record.is_plain, skip: self.skip };
+        object.text(AccessField::RequestId, key!("request_id"), texts.request_id);
+        object.text(AccessField::TraceId, key!("trace_id"), texts.trace_id);
+        object.text(AccessField::SpanId, key!("span_id"), texts.span_id);
+        object.text(AccessField::Client, key!("client"), texts.client);
+        object.text(AccessField::Method, key!("method"), texts.method);
+        object.text(AccessField::Host, key!("host"), texts.host);
+        object.text(AccessField::Path, key!("path"), texts.path);
         if texts.query.is_some() {
-            object.text(key!("query"), &self.query);
+            object.text(AccessField::Query, key!("query"), &self.query);
         }
-        object.text(key!("protocol"), protocol(record));
+        object.text(AccessField::Protocol, key!("protocol"), protocol(record));
         if let Some((version, is_resumed)) = record.tls {
-            object.text(key!("tls_version"), tls_version(version));
-            object.flag(key!("tls_resumed"), is_resumed);
+            object.text(AccessField::Tls, key!("tls_version"), tls_version(version));
+            object.flag(AccessField::Tls, key!("tls_resumed"), is_resumed);
         }
-        object.number(key!("status"), record.status.into());
-        object.number(key!("sent_bytes"), record.sent);
-        object.number(key!("received_bytes"), record.received);
-        object.text(key!("route"), texts.route);
-        object.text(key!("upstream"), texts.upstream);
-        object.text(key!("version"), texts.version);
-        object.text(key!("assignment"), assignment(record));
-        object.parts::<WHOLE>(key!("probability"), record.probability);
-        object.text(key!("endpoint"), texts.endpoint);
-        object.number(key!("attempts"), record.attempts.into());
-        object.text(key!("end"), &record.end);
-        object.parts::<MILLI>(key!("queue_ms"), record.queue_us);
-        object.parts::<MILLI>(key!("connect_ms"), record.connect_us);
-        object.parts::<MILLI>(key!("first_byte_ms"), record.first_byte_us);
-        object.parts::<MILLI>(key!("total_ms"), record.total_us);
-        object.text(key!("referer"), &self.referer);
-        object.text(key!("user_agent"), texts.user_agent);
+        object.number(AccessField::Status, key!("status"), record.status.into());
+        object.number(AccessField::Sent, key!("sent_bytes"), record.sent);
+        object.number(AccessField::Received, key!("received_bytes"), record.received);
+        object.text(AccessField::Route, key!("route"), texts.route);
+        object.text(AccessField::Upstream, key!("upstream"), texts.upstream);
+        object.text(AccessField::Version, key!("version"), texts.version);
+        object.text(AccessField::Arm, key!("arm"), arm(record));
+        object.text(AccessField::Assignment, key!("assignment"), assignment(record));
+        object.parts::<WHOLE>(AccessField::Probability, key!("probability"), record.probability);
+        object.text(AccessField::Endpoint, key!("endpoint"), texts.endpoint);
+        object.number(AccessField::Attempts, key!("attempts"), record.attempts.into());
+        object.text(AccessField::End, key!("end"), &record.end);
+        object.parts::<MILLI>(AccessField::Queue, key!("queue_ms"), record.queue_us);
+        object.parts::<MILLI>(AccessField::Connect, key!("connect_ms"), record.connect_us);
+        object.parts::<MILLI>(AccessField::FirstByte, key!("first_byte_ms"), record.first_byte_us);
+        object.parts::<MILLI>(AccessField::Total, key!("total_ms"), record.total_us);
+        object.text(AccessField::Referer, key!("referer"), &self.referer);
+        object.text(AccessField::UserAgent, key!("user_agent"), texts.user_agent);
         line.push(b'}');
     }
 
@@ -147,44 +157,66 @@ impl Formatter {
         line.extend_from_slice(b"{\"@timestamp\":\"");
         self.stamp(record, line);
         line.push(b'"');
-        let mut object = Object { line, is_plain: record.is_plain };
-        object.text(key!("ecs.version"), b"8.11");
-        object.text(key!("event.kind"), b"event");
-        object.text(key!("event.dataset"), b"gnomon.access");
-        object.number(key!("event.duration"), u64::from(record.total_us) * 1000);
+        let mut object = Object { line, is_plain: record.is_plain, skip: self.skip };
+        object.always(key!("ecs.version"), b"8.11");
+        object.always(key!("event.kind"), b"event");
+        object.always(key!("event.dataset"), b"gnomon.access");
+        object.number(
+            AccessField::Total,
+            key!("event.duration"),
+            u64::from(record.total_us) * 1000,
+        );
         let failed = record.status == 0 || record.status >= 500;
-        object.text(key!("event.outcome"), if failed { b"failure" } else { b"success" });
-        object.text(key!("http.request.id"), texts.request_id);
-        object.text(key!("http.request.method"), texts.method);
-        object.text(key!("http.request.referrer"), &self.referer);
-        object.number(key!("http.request.body.bytes"), record.received);
-        object.number(key!("http.response.status_code"), record.status.into());
-        object.number(key!("http.response.body.bytes"), record.sent);
-        object.text(key!("http.version"), if record.minor == 0 { b"1.0" } else { b"1.1" });
+        object.text(
+            AccessField::Status,
+            key!("event.outcome"),
+            if failed { b"failure" } else { b"success" },
+        );
+        object.text(AccessField::RequestId, key!("http.request.id"), texts.request_id);
+        object.text(AccessField::Method, key!("http.request.method"), texts.method);
+        object.text(AccessField::Referer, key!("http.request.referrer"), &self.referer);
+        object.number(AccessField::Received, key!("http.request.body.bytes"), record.received);
+        object.number(AccessField::Status, key!("http.response.status_code"), record.status.into());
+        object.number(AccessField::Sent, key!("http.response.body.bytes"), record.sent);
+        object.text(
+            AccessField::Protocol,
+            key!("http.version"),
+            if record.minor == 0 { b"1.0" } else { b"1.1" },
+        );
         if let Some((version, is_resumed)) = record.tls {
-            object.text(key!("tls.version"), tls_version(version));
-            object.flag(key!("tls.resumed"), is_resumed);
+            object.text(AccessField::Tls, key!("tls.version"), tls_version(version));
+            object.flag(AccessField::Tls, key!("tls.resumed"), is_resumed);
         }
-        object.text(key!("source.address"), texts.client);
-        object.text(key!("trace.id"), texts.trace_id);
-        object.text(key!("url.domain"), texts.host);
-        object.text(key!("url.path"), texts.path);
+        object.text(AccessField::Client, key!("source.address"), texts.client);
+        object.text(AccessField::TraceId, key!("trace.id"), texts.trace_id);
+        object.text(AccessField::SpanId, key!("span.id"), texts.span_id);
+        object.text(AccessField::Host, key!("url.domain"), texts.host);
+        object.text(AccessField::Path, key!("url.path"), texts.path);
         if texts.query.is_some() {
-            object.text(key!("url.query"), &self.query);
+            object.text(AccessField::Query, key!("url.query"), &self.query);
         }
-        object.text(key!("user_agent.original"), texts.user_agent);
-        object.text(key!("server.address"), texts.endpoint);
-        object.text(key!("gnomon.route"), texts.route);
-        object.text(key!("gnomon.upstream"), texts.upstream);
-        object.text(key!("gnomon.version"), texts.version);
-        object.text(key!("gnomon.assignment"), assignment(record));
-        object.parts::<WHOLE>(key!("gnomon.probability"), record.probability);
-        object.number(key!("gnomon.attempts"), record.attempts.into());
-        object.text(key!("gnomon.end"), &record.end);
-        object.parts::<MILLI>(key!("gnomon.queue_ms"), record.queue_us);
-        object.parts::<MILLI>(key!("gnomon.connect_ms"), record.connect_us);
-        object.parts::<MILLI>(key!("gnomon.first_byte_ms"), record.first_byte_us);
-        object.parts::<MILLI>(key!("gnomon.total_ms"), record.total_us);
+        object.text(AccessField::UserAgent, key!("user_agent.original"), texts.user_agent);
+        object.text(AccessField::Endpoint, key!("server.address"), texts.endpoint);
+        object.text(AccessField::Route, key!("gnomon.route"), texts.route);
+        object.text(AccessField::Upstream, key!("gnomon.upstream"), texts.upstream);
+        object.text(AccessField::Version, key!("gnomon.version"), texts.version);
+        object.text(AccessField::Arm, key!("gnomon.arm"), arm(record));
+        object.text(AccessField::Assignment, key!("gnomon.assignment"), assignment(record));
+        object.parts::<WHOLE>(
+            AccessField::Probability,
+            key!("gnomon.probability"),
+            record.probability,
+        );
+        object.number(AccessField::Attempts, key!("gnomon.attempts"), record.attempts.into());
+        object.text(AccessField::End, key!("gnomon.end"), &record.end);
+        object.parts::<MILLI>(AccessField::Queue, key!("gnomon.queue_ms"), record.queue_us);
+        object.parts::<MILLI>(AccessField::Connect, key!("gnomon.connect_ms"), record.connect_us);
+        object.parts::<MILLI>(
+            AccessField::FirstByte,
+            key!("gnomon.first_byte_ms"),
+            record.first_byte_us,
+        );
+        object.parts::<MILLI>(AccessField::Total, key!("gnomon.total_ms"), record.total_us);
         line.push(b'}');
     }
 
@@ -192,38 +224,40 @@ impl Formatter {
         let texts = &record.texts;
         line.extend_from_slice(b"time=");
         self.stamp(record, line);
-        let mut pairs = Pairs { line };
-        pairs.text(" request_id=", texts.request_id);
-        pairs.text(" trace_id=", texts.trace_id);
-        pairs.text(" client=", texts.client);
-        pairs.text(" method=", texts.method);
-        pairs.text(" host=", texts.host);
-        pairs.text(" path=", texts.path);
+        let mut pairs = Pairs { line, skip: self.skip };
+        pairs.text(AccessField::RequestId, " request_id=", texts.request_id);
+        pairs.text(AccessField::TraceId, " trace_id=", texts.trace_id);
+        pairs.text(AccessField::SpanId, " span_id=", texts.span_id);
+        pairs.text(AccessField::Client, " client=", texts.client);
+        pairs.text(AccessField::Method, " method=", texts.method);
+        pairs.text(AccessField::Host, " host=", texts.host);
+        pairs.text(AccessField::Path, " path=", texts.path);
         if texts.query.is_some() {
-            pairs.text(" query=", &self.query);
+            pairs.text(AccessField::Query, " query=", &self.query);
         }
-        pairs.text(" protocol=", protocol(record));
+        pairs.text(AccessField::Protocol, " protocol=", protocol(record));
         if let Some((version, is_resumed)) = record.tls {
-            pairs.text(" tls_version=", tls_version(version));
-            pairs.text(" tls_resumed=", word(is_resumed));
+            pairs.text(AccessField::Tls, " tls_version=", tls_version(version));
+            pairs.text(AccessField::Tls, " tls_resumed=", word(is_resumed));
         }
-        pairs.number(" status=", record.status.into());
-        pairs.number(" sent_bytes=", record.sent);
-        pairs.number(" received_bytes=", record.received);
-        pairs.text(" route=", texts.route);
-        pairs.text(" upstream=", texts.upstream);
-        pairs.text(" version=", texts.version);
-        pairs.text(" assignment=", assignment(record));
-        pairs.parts::<WHOLE>(" probability=", record.probability);
-        pairs.text(" endpoint=", texts.endpoint);
-        pairs.number(" attempts=", record.attempts.into());
-        pairs.text(" end=", &record.end);
-        pairs.parts::<MILLI>(" queue_ms=", record.queue_us);
-        pairs.parts::<MILLI>(" connect_ms=", record.connect_us);
-        pairs.parts::<MILLI>(" first_byte_ms=", record.first_byte_us);
-        pairs.parts::<MILLI>(" total_ms=", record.total_us);
-        pairs.text(" referer=", &self.referer);
-        pairs.text(" user_agent=", texts.user_agent);
+        pairs.number(AccessField::Status, " status=", record.status.into());
+        pairs.number(AccessField::Sent, " sent_bytes=", record.sent);
+        pairs.number(AccessField::Received, " received_bytes=", record.received);
+        pairs.text(AccessField::Route, " route=", texts.route);
+        pairs.text(AccessField::Upstream, " upstream=", texts.upstream);
+        pairs.text(AccessField::Version, " version=", texts.version);
+        pairs.text(AccessField::Arm, " arm=", arm(record));
+        pairs.text(AccessField::Assignment, " assignment=", assignment(record));
+        pairs.parts::<WHOLE>(AccessField::Probability, " probability=", record.probability);
+        pairs.text(AccessField::Endpoint, " endpoint=", texts.endpoint);
+        pairs.number(AccessField::Attempts, " attempts=", record.attempts.into());
+        pairs.text(AccessField::End, " end=", &record.end);
+        pairs.parts::<MILLI>(AccessField::Queue, " queue_ms=", record.queue_us);
+        pairs.parts::<MILLI>(AccessField::Connect, " connect_ms=", record.connect_us);
+        pairs.parts::<MILLI>(AccessField::FirstByte, " first_byte_ms=", record.first_byte_us);
+        pairs.parts::<MILLI>(AccessField::Total, " total_ms=", record.total_us);
+        pairs.text(AccessField::Referer, " referer=", &self.referer);
+        pairs.text(AccessField::UserAgent, " user_agent=", texts.user_agent);
     }
 
     /// NCSA common: `client - - [time] "request line" status bytes`.
@@ -249,25 +283,47 @@ impl Formatter {
     }
 }
 
+/// Fields that are left out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Skip(u32);
+
+impl Skip {
+    fn of(fields: &[AccessField]) -> Self {
+        // Fewer than 32 are known.
+        Self(fields.iter().fold(0, |all, field| all | 1 << (*field as u32)))
+    }
+
+    const fn has(self, field: AccessField) -> bool {
+        self.0 >> (field as u32) & 1 != 0
+    }
+}
+
 /// Members of a JSON object being written.
 struct Object<'a> {
     line: &'a mut Vec<u8>,
     /// Whether no text needs escaping.
     is_plain: bool,
+    skip: Skip,
 }
 
 impl Object<'_> {
-    /// A text that is not empty.
     #[inline(always)]
-    fn flag(&mut self, key: &'static str, flag: bool) {
+    fn flag(&mut self, field: AccessField, key: &'static str, flag: bool) {
+        if self.skip.has(field) {
+            return;
+        }
         self.line.extend_from_slice(key.as_bytes());
         self.line.extend_from_slice(word(flag));
     }
 
-    fn text(&mut self, key: &'static str, value: &[u8]) {
-        if value.is_empty() {
-            return;
+    /// A text that is not empty.
+    fn text(&mut self, field: AccessField, key: &'static str, value: &[u8]) {
+        if !value.is_empty() && !self.skip.has(field) {
+            self.always(key, value);
         }
+    }
+
+    fn always(&mut self, key: &'static str, value: &[u8]) {
         self.line.extend_from_slice(key.as_bytes());
         self.line.push(b'"');
         if self.is_plain {
@@ -279,13 +335,19 @@ impl Object<'_> {
     }
 
     #[inline(always)]
-    fn number(&mut self, key: &'static str, value: u64) {
+    fn number(&mut self, field: AccessField, key: &'static str, value: u64) {
+        if self.skip.has(field) {
+            return;
+        }
         self.line.extend_from_slice(key.as_bytes());
         decimal(value, self.line);
     }
 
     #[inline(always)]
-    fn parts<const UNIT: u32>(&mut self, key: &'static str, value: u32) {
+    fn parts<const UNIT: u32>(&mut self, field: AccessField, key: &'static str, value: u32) {
+        if self.skip.has(field) {
+            return;
+        }
         self.line.extend_from_slice(key.as_bytes());
         fraction::<UNIT>(value, self.line);
     }
@@ -294,20 +356,30 @@ impl Object<'_> {
 /// Pairs of a logfmt line being written; a key brings its blank and its `=`.
 struct Pairs<'a> {
     line: &'a mut Vec<u8>,
+    skip: Skip,
 }
 
 impl Pairs<'_> {
-    fn text(&mut self, key: &'static str, value: &[u8]) {
+    fn text(&mut self, field: AccessField, key: &'static str, value: &[u8]) {
+        if self.skip.has(field) {
+            return;
+        }
         self.line.extend_from_slice(key.as_bytes());
         logfmt_value(value, self.line);
     }
 
-    fn number(&mut self, key: &'static str, value: u64) {
+    fn number(&mut self, field: AccessField, key: &'static str, value: u64) {
+        if self.skip.has(field) {
+            return;
+        }
         self.line.extend_from_slice(key.as_bytes());
         decimal(value, self.line);
     }
 
-    fn parts<const UNIT: u32>(&mut self, key: &'static str, value: u32) {
+    fn parts<const UNIT: u32>(&mut self, field: AccessField, key: &'static str, value: u32) {
+        if self.skip.has(field) {
+            return;
+        }
         self.line.extend_from_slice(key.as_bytes());
         fraction::<UNIT>(value, self.line);
     }
@@ -338,6 +410,10 @@ fn assignment(record: &Record<'_>) -> &'static [u8] {
     }
 }
 
+fn arm(record: &Record<'_>) -> &'static [u8] {
+    record.arm.map_or(b"", |arm| arm.word().as_bytes())
+}
+
 fn decimal(number: u64, line: &mut Vec<u8>) {
     line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
@@ -366,7 +442,7 @@ fn or_dash(text: &[u8]) -> &[u8] {
 }
 
 /// Copies a query, the values of the parameters named in `names` replaced.
-fn redact_query(query: &[u8], names: &[Arc<str>], out: &mut Vec<u8>) {
+pub(super) fn redact_query(query: &[u8], names: &[Arc<str>], out: &mut Vec<u8>) {
     for piece in query.split_inclusive(|&byte| byte == b'&' || byte == b';') {
         let (pair, separator) = match piece.split_last() {
             Some((&(b'&' | b';'), pair)) => (pair, &piece[pair.len()..]),

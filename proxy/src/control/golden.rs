@@ -44,7 +44,7 @@ struct Counted {
 }
 
 /// Cells that are not 0, by their place.
-type Cells = Vec<(u16, u64)>;
+pub(super) type Cells = Vec<(u16, u64)>;
 
 /// Four arms, five classes, five failures.
 const PLAIN: usize = 14;
@@ -177,7 +177,7 @@ fn count(book: &RouteBook) -> HashMap<Key, Counted> {
     book.all().map(|(key, cores)| (key.clone(), Counted::of(&cores))).collect()
 }
 
-fn take(from: &mut Cells, less: &Cells) {
+pub(super) fn take(from: &mut Cells, less: &Cells) {
     for (place, count) in less {
         if let Ok(at) = from.binary_search_by_key(place, |(known, _)| *known) {
             from[at].1 = from[at].1.saturating_sub(*count);
@@ -186,7 +186,7 @@ fn take(from: &mut Cells, less: &Cells) {
     from.retain(|(_, count)| *count > 0);
 }
 
-fn add(into: &mut Cells, more: &Cells) {
+pub(super) fn add(into: &mut Cells, more: &Cells) {
     for (place, count) in more {
         match into.binary_search_by_key(place, |(known, _)| *known) {
             Ok(at) => into[at].1 += count,

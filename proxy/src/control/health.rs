@@ -96,8 +96,14 @@ impl Control {
         let why = result.as_ref().err().cloned().unwrap_or_default();
         match state.registry.note_check(key, result, health) {
             None => return,
-            Some(Verdict::Healthy) => tracing::info!(endpoint = %key, "healthy again"),
-            Some(Verdict::Unhealthy) => tracing::warn!(endpoint = %key, why, "unhealthy"),
+            Some(Verdict::Healthy) => {
+                tracing::info!(endpoint = %key, "healthy again");
+                self.health_happened(key, None);
+            }
+            Some(Verdict::Unhealthy) => {
+                tracing::warn!(endpoint = %key, why, "unhealthy");
+                self.health_happened(key, Some(&why));
+            }
         }
         // Published at the next tick: a thousand endpoints may fall at once.
         state.is_stale = true;

@@ -14,16 +14,25 @@ use std::{
     time::Duration,
 };
 
-use gnomon_config::model::{AccessFormat, AccessLog, Sink};
+use gnomon_config::{
+    Config,
+    model::{AccessFormat, AccessLog, Sink, Tracing},
+};
+use gnomon_shadow::span::Spans;
 use rtrb::Consumer;
 
-use super::format::Formatter;
+#[cfg(feature = "otlp")]
+use super::otlp;
+use super::{
+    format::Formatter,
+    viewers::{Show, Viewers},
+};
 use crate::{access, clock};
 
 /// What control and the log thread know of each other.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    settings: Mutex<AccessLog>,
+    settings: Mutex<Settings>,
     /// Raised when the settings have changed.
     revision: AtomicU64,
     /// Set to have a file opened anew.
@@ -35,26 +44,67 @@ pub(crate) struct Desk {
     pub(crate) failures: AtomicU64,
     /// What it said last.
     last_failure: Mutex<Option<String>>,
+    /// Those who look at exchanges as they end.
+    pub(crate) viewers: Viewers,
+    /// What became of spans.
+    pub(crate) span_tally: SpanTally,
+    /// Spans on their way to a collector.
+    #[cfg(feature = "otlp")]
+    pub(crate) spans: otlp::Queue,
+    /// What this process is called among its like.
+    #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "spans say it"))]
+    pub(crate) instance: String,
+}
+
+/// What the thread goes by.
+#[derive(Clone, Debug, PartialEq)]
+struct Settings {
+    log: AccessLog,
+    trace: Tracing,
+}
+
+impl Settings {
+    fn of(config: &Config) -> Self {
+        Self { log: config.access_log.clone(), trace: config.trace.clone() }
+    }
+}
+
+/// What became of spans, but for those that found no room in a core's ring.
+#[derive(Debug, Default)]
+pub(crate) struct SpanTally {
+    pub(crate) sent: AtomicU64,
+    /// By the collector.
+    pub(crate) rejected: AtomicU64,
+    /// Because too many waited.
+    pub(crate) dropped: AtomicU64,
+    /// Given up.
+    pub(crate) failed: AtomicU64,
 }
 
 impl Desk {
-    pub(crate) fn new(settings: AccessLog) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
-            settings: Mutex::new(settings),
+            settings: Mutex::new(Settings::of(config)),
             revision: AtomicU64::new(1),
             reopen: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             lines: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             last_failure: Mutex::new(None),
+            viewers: Viewers::default(),
+            span_tally: SpanTally::default(),
+            #[cfg(feature = "otlp")]
+            spans: otlp::Queue::default(),
+            instance: instance(),
         }
     }
 
-    /// Has the thread take over `settings`, if they are new.
-    pub(crate) fn set(&self, settings: &AccessLog) {
+    /// Has the thread take over what `config` says, if that is new.
+    pub(crate) fn set(&self, config: &Config) {
+        let settings = Settings::of(config);
         let mut current = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        if *current != *settings {
-            *current = settings.clone();
+        if *current != settings {
+            *current = settings;
             self.revision.fetch_add(1, Relaxed);
         }
     }
@@ -82,13 +132,14 @@ impl Desk {
 }
 
 /// The thread's body.
-pub(crate) fn run(rings: &mut [Consumer<u8>], desk: &Desk) {
+pub(crate) fn run(rings: &mut [Consumer<u8>], copies: &Spans, desk: &Desk) {
     let mut writer = Writer::new(desk);
     loop {
         // Read before the rings: what was written before the end was called is not lost.
         let ending = desk.ending.load(Relaxed);
         writer.follow();
         let found: usize = rings.iter_mut().map(|ring| writer.take(ring)).sum();
+        let found = found + writer.take_copies(copies);
         writer.flush_if_due(ending);
         if ending && found == 0 {
             return;
@@ -115,6 +166,12 @@ pub(crate) fn append(path: &std::path::Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
+/// A name that no other process has, for as long as this one lives.
+fn instance() -> String {
+    let seed = gnomon_sys::entropy::draw().unwrap_or_default();
+    seed[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 struct Writer<'a> {
     desk: &'a Desk,
     revision: u64,
@@ -124,6 +181,9 @@ struct Writer<'a> {
     line: Vec<u8>,
     flushed: clock::Moment,
     dirty: bool,
+    show: Show<'a>,
+    #[cfg(feature = "otlp")]
+    spans: otlp::Gatherer<'a>,
 }
 
 impl<'a> Writer<'a> {
@@ -131,17 +191,21 @@ impl<'a> Writer<'a> {
         Self {
             desk,
             revision: 0,
-            formatter: Formatter::new(AccessFormat::Off, &[]),
+            formatter: Formatter::new(AccessFormat::Off, &[], &[]),
             sink: None,
             frame: Vec::new(),
             line: Vec::new(),
             flushed: clock::now(),
             dirty: false,
+            show: Show::new(&desk.viewers),
+            #[cfg(feature = "otlp")]
+            spans: otlp::Gatherer::new(&desk.spans, &desk.span_tally),
         }
     }
 
     /// Takes over new settings and opens the sink anew where that was asked for.
     fn follow(&mut self) {
+        self.show.follow();
         let revision = self.desk.revision.load(Relaxed);
         let changed = revision != self.revision;
         if !changed && !self.desk.reopen.swap(false, Relaxed) {
@@ -150,7 +214,14 @@ impl<'a> Writer<'a> {
         self.flush();
         self.revision = revision;
         let settings = self.desk.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.formatter = Formatter::new(settings.format, &settings.redact_query);
+        let Settings { log: settings, trace } = settings;
+        self.show.redact(&settings.redact_query);
+        #[cfg(feature = "otlp")]
+        self.spans.follow(trace.otlp.as_ref(), &settings.redact_query);
+        #[cfg(not(feature = "otlp"))]
+        drop(trace);
+        self.formatter =
+            Formatter::new(settings.format, &settings.redact_query, &settings.left_out);
         if settings.format == AccessFormat::Off {
             self.sink = None;
             return;
@@ -165,14 +236,40 @@ impl<'a> Writer<'a> {
     /// Writes what a ring holds, at most a batch, and says how many lines that were.
     fn take(&mut self, ring: &mut Consumer<u8>) -> usize {
         for taken in 0..BATCH {
-            let Self { formatter, line, frame, .. } = self;
-            line.clear();
-            if !access::read(ring, frame, |record| formatter.write(record, line)) {
+            self.line.clear();
+            let mut frame = std::mem::take(&mut self.frame);
+            let found = access::read(ring, &mut frame, |record| self.see(record));
+            self.frame = frame;
+            if !found {
                 return taken;
             }
-            self.put();
+            if !self.line.is_empty() {
+                self.put();
+            }
         }
         BATCH
+    }
+
+    /// Gives a record to everybody who wants it.
+    fn see(&mut self, record: &access::Record<'_>) {
+        if record.wants.line {
+            self.formatter.write(record, &mut self.line);
+        }
+        if record.wants.viewers {
+            self.show.show(record);
+        }
+        #[cfg(feature = "otlp")]
+        if record.wants.spans {
+            self.spans.take(record);
+        }
+    }
+
+    /// Takes what there is of spans of copies, at most a batch.
+    fn take_copies(&mut self, copies: &Spans) -> usize {
+        let taken = std::iter::from_fn(|| copies.next()).take(BATCH);
+        #[cfg(feature = "otlp")]
+        let taken = taken.map(|copy| self.spans.take_copy(&copy));
+        taken.count()
     }
 
     fn put(&mut self) {
@@ -188,6 +285,8 @@ impl<'a> Writer<'a> {
 
     fn flush_if_due(&mut self, ending: bool) {
         let now = clock::now();
+        #[cfg(feature = "otlp")]
+        self.spans.leave_if_due(now);
         if ending || now.duration_since(self.flushed) >= FLUSH {
             self.flushed = now;
             self.flush();
@@ -228,16 +327,13 @@ mod tests {
         folder
     }
 
-    fn settings(path: &std::path::Path) -> AccessLog {
-        AccessLog {
-            format: AccessFormat::Common,
-            to: Sink::File(path.to_owned()),
-            sample: gnomon_config::model::Share::WHOLE,
-            always_5xx: true,
-            always_slow: true,
-            slow: Duration::from_secs(1),
-            redact_query: Vec::new(),
-        }
+    fn desk(path: &std::path::Path) -> Arc<Desk> {
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\naccess_log = {{ format = \"common\", to = {path:?} }}\n\
+             route.all.respond.status = 204\n"
+        );
+        let loaded = gnomon_config::parse("t", &text, &gnomon_config::Options::default());
+        Arc::new(Desk::new(&loaded.unwrap_or_else(|problems| panic!("{problems}")).config))
     }
 
     fn record(path: &'static [u8]) -> Record<'static> {
@@ -259,6 +355,9 @@ mod tests {
             texts,
             tls: None,
             is_plain: false,
+            arm: None,
+            wants: access::Wants { line: true, ..access::Wants::default() },
+            spans: &[],
         }
     }
 
@@ -272,11 +371,13 @@ mod tests {
     fn lines_are_written_files_reopened_and_nothing_is_lost_at_the_end() {
         let folder = folder("logs");
         let (path, rotated) = (folder.join("access.log"), folder.join("access.log.1"));
-        let desk = Arc::new(Desk::new(settings(&path)));
+        let desk = desk(&path);
         let (core, ring) = rtrb::RingBuffer::new(access::RING_BYTES);
         let mut core = access::Recorder::new(core);
         let theirs = desk.clone();
-        let log = thread::Builder::new().spawn(move || run(&mut [ring], &theirs)).unwrap();
+        let log = thread::Builder::new()
+            .spawn(move || run(&mut [ring], &Spans::default(), &theirs))
+            .unwrap();
         assert!(core.write(&record(b"/one")));
         wait_for(&path, 1);
         std::fs::rename(&path, &rotated).unwrap();
@@ -298,12 +399,12 @@ mod tests {
 
     #[test]
     fn a_sink_that_fails_is_counted_and_drained_all_the_same() {
-        let desk = Arc::new(Desk::new(settings("/dev/full".as_ref())));
+        let desk = desk("/dev/full".as_ref());
         let (core, ring) = rtrb::RingBuffer::new(access::RING_BYTES);
         let mut core = access::Recorder::new(core);
         assert!(core.write(&record(b"/")));
         desk.end();
-        run(&mut [ring], &desk);
+        run(&mut [ring], &Spans::default(), &desk);
         assert!(desk.failures.load(Relaxed) > 0);
         assert!(desk.last_failure.lock().unwrap().is_some());
     }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod door;
+pub(super) use door::Patient;
 mod routes;
 mod stream;
 

@@ -33,7 +33,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Control,
-    admin::{Control_, answer, parse, refuse},
+    admin::{Control_, done, parse, refuse},
     api::{Done, Kind, Record, Refused},
     stop::Stop,
 };
@@ -157,7 +157,7 @@ pub(super) async fn begin(State(control): Control_, body: Bytes) -> Response {
 
 /// `POST /v1/record/stop`.
 pub(super) async fn stop(State(control): Control_) -> Response {
-    answer(control.stop_recording())
+    done(control.stop_recording(), None, "")
 }
 
 impl Control {

@@ -11,6 +11,8 @@ use gnomon_config::{
 use super::{
     Control,
     api::{Diff, Done, Kind, Refused, ReloadStatus},
+    audit,
+    gate::Gate,
     logs,
     resolve::{self, Answers},
 };
@@ -31,6 +33,11 @@ impl Control {
 
     /// Takes the configuration over anew, if it may be believed.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<Done, Refused> {
+        self.reload_by("auto").await
+    }
+
+    /// The same, because somebody wants it.
+    pub(crate) async fn reload_by(self: &Arc<Self>, by: &str) -> Result<Done, Refused> {
         // One after the other: the later reads the file later.
         let _turn = self.reloading.lock().await;
         self.succession.supervisor.reloading();
@@ -44,6 +51,7 @@ impl Control {
         };
         let time_seconds = clock::wall().as_secs_f64();
         self.state().note_reload(ReloadStatus { ok, time_seconds, detail });
+        self.reload_happened(&result, by);
         match &result {
             Ok(done) if done.changes.is_empty() => {
                 tracing::info!("reload: nothing has changed");
@@ -77,6 +85,7 @@ impl Control {
         let config = keep_fixed(&old, loaded.config);
         let flags = self.read_flags(&old, &config).await?;
         check_sinks(&config)?;
+        let gate = Gate::make(&config.admin)?;
         let answers = self.resolve_new(&old, &config).await?;
         let saved = self.read_rollouts(&config).await;
         // Closed again if anything is refused from here on.
@@ -92,6 +101,7 @@ impl Control {
             rollouts.restore(&mut state);
             state.publish(&self.shared.publisher)
         };
+        self.set_gate(gate);
         self.follow_ofrep(doors);
         warnings.extend(self.follow_config().iter().map(Refused::to_string));
         self.follow_shadows().await;
@@ -184,7 +194,13 @@ pub(crate) fn check_sinks(config: &Config) -> Result<(), Refused> {
         let log = logs::open(&config.access_log.to);
         drop(log.map_err(|error| unwritable("access_log.to", &error))?);
     }
-    Ok(())
+    #[cfg(not(feature = "otlp"))]
+    if config.trace.otlp.is_some() {
+        let error = "`trace.otlp`: this gnomon was built without the feature `otlp`";
+        return Err(Refused::new(Kind::Config, error)
+            .help("take the table out, or build it with the feature"));
+    }
+    audit::check(&config.admin)
 }
 
 /// The new configuration with the old values of what only a restart changes.
@@ -192,7 +208,13 @@ fn keep_fixed(old: &Config, new: Config) -> Config {
     Config {
         runtime: old.runtime.clone(),
         state: old.state.clone(),
-        admin: Admin { read_only: new.admin.read_only, ..old.admin.clone() },
+        admin: Admin {
+            socket: old.admin.socket.clone(),
+            mode: old.admin.mode,
+            group: old.admin.group.clone(),
+            listen: old.admin.listen,
+            ..new.admin
+        },
         ..new
     }
 }

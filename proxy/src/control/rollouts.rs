@@ -335,6 +335,7 @@ impl Control {
         } else {
             tracing::info!(rollout = %name, "{line}");
         }
+        self.rollout_happened(name, &event);
         let record = entry.record(event, &rollouts.config_hash);
         if let Some(url) = &entry.plan.on.webhook {
             rollouts.hooks.tell(url, &entry.plan.on, &record, &entry.ends, &line);

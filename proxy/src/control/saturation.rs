@@ -30,6 +30,9 @@ pub struct Saturation {
     pub components: Vec<Component>,
     /// In the order of the configuration.
     pub versions: Vec<OfVersion>,
+    /// Share of its time that each core worked, 0 to 1, by number.
+    #[serde(default)]
+    pub cores: Vec<f64>,
 }
 
 /// How full one component is.
@@ -109,7 +112,7 @@ impl Control {
     }
 
     fn look(&self, before: &mut Before) -> Saturation {
-        let core = self.hottest_core(before);
+        let cores = self.busy_cores(before);
         let connections = self.fullest_core();
         let fds = self.files(before);
         let state = self.state();
@@ -127,32 +130,31 @@ impl Control {
             fullest.map(|it| component(name, ratio(it), format!("{}@{}", it.upstream, it.version)))
         };
         let components = [
-            core,
+            hottest_core(&cores),
             accept_queue(&state),
             connections,
             fds,
             fullest("upstream_pool", |it| it.pool),
             fullest("upstream_queue", |it| it.queue),
         ];
-        Saturation { components: components.into_iter().flatten().collect(), versions }
+        Saturation { components: components.into_iter().flatten().collect(), versions, cores }
     }
 
-    /// The core that has worked the largest part of the time since the last look.
-    fn hottest_core(&self, before: &mut Before) -> Option<Component> {
+    /// The part of the time since the last look that each core has worked; of the first look, none.
+    fn busy_cores(&self, before: &mut Before) -> Vec<f64> {
         let now =
             self.shared.cores.iter().map(|core| (core.busy_nanos.read(), core.wait_nanos.read()));
         let now: Vec<(u64, u64)> = now.collect();
         let before = std::mem::replace(&mut before.cores, now);
-        let pairs = before.iter().zip(&self.shared.cores).enumerate();
-        let busy = pairs.map(|(index, ((busy, wait), core))| {
+        let pairs = before.iter().zip(&self.shared.cores);
+        let busy = pairs.map(|((busy, wait), core)| {
             let stopped = core.stopped.read() == 1;
             let busy = core.busy_nanos.read() - busy;
             let whole = busy + core.wait_nanos.read() - wait;
             // A core that has not turned once in a second has no time for anything.
-            (index, if whole == 0 { f64::from(u8::from(!stopped)) } else { ratio(busy, whole) })
+            if whole == 0 { f64::from(u8::from(!stopped)) } else { ratio(busy, whole) }
         });
-        let (core, ratio) = busy.max_by(|one, other| one.1.total_cmp(&other.1))?;
-        Some(component("core", ratio, format!("core {core}")))
+        busy.collect()
     }
 
     /// The core that has the most client connections of those it may have.
@@ -190,6 +192,13 @@ pub(super) fn queues(state: &State) -> impl Iterator<Item = (&str, usize, u32, u
             Some((&*bound.config.name, core % state.registry.cores(), queue, most))
         })
     })
+}
+
+/// The core that has worked the largest part of the time.
+fn hottest_core(cores: &[f64]) -> Option<Component> {
+    let all = cores.iter().enumerate();
+    let (core, ratio) = all.max_by(|one, other| one.1.total_cmp(other.1))?;
+    Some(component("core", *ratio, format!("core {core}")))
 }
 
 fn accept_queue(state: &State) -> Option<Component> {

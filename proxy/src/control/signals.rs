@@ -23,7 +23,7 @@ impl Control {
         }
         self.on("SIGHUP", SignalKind::hangup(), |control| async move {
             // Told in the log; there is nobody to answer to.
-            let _ = control.reload().await;
+            let _ = control.reload_by("SIGHUP").await;
         });
         self.on("SIGUSR2", SignalKind::user_defined2(), |control| async move {
             // Who signals a whole control group, as `systemctl kill` does, would end a process that

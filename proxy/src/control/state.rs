@@ -59,6 +59,8 @@ pub(crate) struct State {
     pub(crate) last_listener_id: u64,
     pub(crate) resolved: Resolved,
     pub(crate) phase: Phase,
+    /// Whether somebody looks at exchanges as they end.
+    pub(crate) viewed: bool,
     pub(crate) generation: u64,
     pub(crate) last_reload: Option<ReloadStatus>,
     /// Reloads that were taken over, and those that were refused.
@@ -114,6 +116,7 @@ impl State {
             last_listener_id,
             resolved: Resolved::new(),
             phase: Phase::Serving,
+            viewed: false,
             generation: 0,
             last_reload: None,
             reloads: (0, 0),
@@ -321,6 +324,7 @@ impl State {
         let mut snapshot = Snapshot {
             generation: self.generation,
             phase: self.phase,
+            viewed: self.viewed,
             table: self.table.clone(),
             patience: self.patience.clone(),
             rates: self.rates.clone(),

@@ -63,6 +63,7 @@ impl Control {
                 drops: cores.iter().map(|core| core.log_drops).sum(),
                 failures: self.log_failures(),
             },
+            audit: self.audit.status(),
             shadow: ShadowStatus {
                 taken: self.shadow.taken.load(Relaxed),
                 restarts: self.shadow.restarts.load(Relaxed),

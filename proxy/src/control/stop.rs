@@ -51,6 +51,7 @@ impl Control {
         }
         self.succession.supervisor.stopping();
         let timeouts = self.state().config.timeouts.clone();
+        self.stop_happened(if self.is_urgent() { "stops at once" } else { "stops: drains first" });
         if !self.is_urgent() {
             tracing::info!(grace = ?timeouts.grace, "stopping: unready, still accepting");
             self.until(timeouts.grace, || false).await;

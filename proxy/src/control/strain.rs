@@ -109,6 +109,7 @@ impl Control {
         let overload = Arc::new(Overload::of(level, reading, bound, before.changes));
         if changed {
             let words = overload.words();
+            self.strain_happened(&words, level > was);
             if level > was {
                 tracing::warn!(level = level.as_str(), was = was.as_str(), "pressed: {words}");
                 // Of this thread's heap; the cores give back their own.

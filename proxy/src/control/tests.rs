@@ -49,7 +49,7 @@ pub(super) fn bench_of(name: &str, rest: &str) -> Bench {
     let load: Load =
         Arc::new(move || parse("test.toml", &read.lock().unwrap(), &Options::default()));
     let config = load().unwrap().config;
-    let logs = Arc::new(logs::Desk::new(config.access_log.clone()));
+    let logs = Arc::new(logs::Desk::new(&config));
     let mut last_id = 0;
     let bound = listeners::bind_all(&config.listeners, &[], 2, &mut last_id).unwrap();
     let mut state = State::new(config, 2, bound, last_id, resolve::Answers::new()).unwrap();
@@ -77,6 +77,7 @@ pub(super) fn bench_of(name: &str, rest: &str) -> Bench {
         drivers: vec!["none".to_owned(); 2],
         admin_address: None,
         succession: Succession::default(),
+        gate: Gate::default(),
     }));
     Bench { control, text, socket, ending }
 }

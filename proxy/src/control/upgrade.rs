@@ -28,6 +28,7 @@ use super::{
     Control,
     api::{Done, Kind, Refused},
     listeners,
+    series::SeriesLeft,
 };
 use crate::{
     boot::Launcher,
@@ -145,6 +146,11 @@ impl Succession {
         lock(&self.doors).retain(|(known, _)| known != tag);
     }
 
+    /// What the process before has left for consoles, once.
+    pub(super) fn take_series(&self) -> Option<SeriesLeft> {
+        lock(&self.before).as_mut()?.series.take()
+    }
+
     fn count_cores(&self, totals: &[Totals]) {
         if self.cores.is_empty() {
             return;
@@ -181,6 +187,7 @@ impl Control {
             }
             Err(refused) => {
                 tracing::error!(error = %refused.error, "upgrade: refused; this process goes on");
+                self.upgrade_happened(&refused, by);
                 Err(refused)
             }
         }
@@ -241,6 +248,8 @@ impl Control {
         let rollouts = self.rest_rollouts().await?;
         let (sockets, mut left) = self.leave_everything()?;
         left.rollouts = rollouts;
+        let control = self.clone();
+        left.series = aside(move || Ok(control.leave_series())).await?;
         lock(&self.succession.told).clone_from(&left.counts);
         aside(move || give(line, &sockets, left, end)).await
     }
@@ -320,6 +329,7 @@ impl Control {
         }
         lock(&self.succession.doors).clear();
         self.ofrep.leave();
+        self.logs.viewers.leave();
         let generation = {
             let mut state = self.state();
             state.phase = Phase::Leaving;

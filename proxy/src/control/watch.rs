@@ -54,8 +54,10 @@ impl Watch {
         self.hearts.get(core).is_some_and(|heart| heart.stuck)
     }
 
-    fn look(&mut self, core: usize, cells: &CoreCells, now: Moment) {
-        let Some(heart) = self.hearts.get_mut(core) else { return };
+    /// Looks at one core; whether it stands still, if that is new.
+    fn look(&mut self, core: usize, cells: &CoreCells, now: Moment) -> Option<bool> {
+        let heart = self.hearts.get_mut(core)?;
+        let was_stuck = heart.stuck;
         let beat = cells.heartbeat.read();
         if beat != heart.beat || cells.stopped.read() == 1 {
             if heart.stuck {
@@ -66,6 +68,7 @@ impl Watch {
             heart.stuck = true;
             tracing::error!(core, "the core stands still: its heartbeat is over 5 s old");
         }
+        (heart.stuck != was_stuck).then_some(heart.stuck)
     }
 }
 
@@ -77,7 +80,9 @@ impl Control {
         {
             let mut watch = self.watch();
             for (core, cells) in self.shared.cores.iter().enumerate() {
-                watch.look(core, cells, now);
+                if let Some(is_stuck) = watch.look(core, cells, now) {
+                    self.core_happened(core, is_stuck);
+                }
             }
             self.sound(&mut watch, now);
         }
@@ -90,8 +95,12 @@ impl Control {
                     let seconds =
                         until.saturating_sub(now.duration_since(self.started)).as_secs_f64();
                     tracing::warn!(%endpoint, seconds, "ejected after failures in a row");
+                    self.ejection_happened(endpoint, Some(seconds));
                 }
-                None => tracing::info!(%endpoint, "back after its ejection"),
+                None => {
+                    tracing::info!(%endpoint, "back after its ejection");
+                    self.ejection_happened(endpoint, None);
+                }
             }
         }
         if changed.is_empty() && !state.is_stale {

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use serde_json::json;
+
 use crate::cli::{Console, Failure};
 
 /// Where a demo is shown.
@@ -33,5 +35,15 @@ impl Pane {
     pub(super) fn tell(&self, text: &str) -> Result<(), Failure> {
         let gap = if self.height.replace(0) > 0 { "\n" } else { "" };
         self.console.line(format_args!("{gap}{text}\n"))
+    }
+
+    /// Says where the web console is, if there is one.
+    pub(super) fn tell_console(&self, web: Option<&str>) -> Result<(), Failure> {
+        let Some(web) = web else { return Ok(()) };
+        if self.json {
+            return self.console.line(json!({ "event": "console", "url": web }));
+        }
+        let web = self.console.paint().bold(web);
+        self.console.line(format_args!("console: {web}   until Ctrl-C\n"))
     }
 }

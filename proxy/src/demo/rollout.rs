@@ -46,13 +46,15 @@ pub(super) fn show(arguments: &DemoArguments, json: bool, console: Console) -> R
     let rate = arguments.rate.unwrap_or(RATE);
     let staff_every = story.staff_every();
     let amount = Amount { manners, staff_every, ..Amount::of(arguments, rate) };
-    let ground = Ground::open(arguments, amount, config)?;
-    let Ground { traffic, running, address, socket, text, folder: _folder } = ground;
+    let hold = if arguments.console.is_some() { HOLD_WATCHED } else { HOLD };
+    let ground = Ground::open(arguments, amount, |origins| config(origins, hold))?;
+    let Ground { traffic, running, address, socket, text, console: web, folder: _folder } = ground;
     let pane = Pane::new(console, json);
     let mut show = Show {
         story,
         traffic,
         socket,
+        web,
         pane,
         begun: clock::now(),
         was: None,
@@ -73,8 +75,9 @@ pub(super) fn show(arguments: &DemoArguments, json: bool, console: Console) -> R
 }
 
 /// The configuration: what a person would write who has little time and many requests.
-fn config(origins: [SocketAddr; 2]) -> String {
+fn config(origins: [SocketAddr; 2], hold: u32) -> String {
     let [stable, other] = origins;
+    let last = hold * 2 / 3;
     format!(
         r#"listen = "127.0.0.1:0"
 
@@ -105,7 +108,7 @@ noise  = true
 [rollout.v2]
 from  = "shop@v1"
 to    = "shop@v2"
-steps = [{{ shadow = "100%", hold = "6s" }}, "5% for 6s", "25% for 6s", "50% for 6s", "100% for 4s"]
+steps = [{{ shadow = "100%", hold = "{hold}s" }}, "5% for {hold}s", "25% for {hold}s", "50% for {hold}s", "100% for {last}s"]
 
 [rollout.v2.gate]
 warmup     = "1s"
@@ -131,6 +134,8 @@ struct Show {
     story: Story,
     traffic: Traffic,
     socket: PathBuf,
+    /// Where the console is, if there is one: somebody may be looking, until Ctrl-C.
+    web: Option<String>,
     pane: Pane,
     begun: Moment,
     /// The last status that was drawn, and when it was read.
@@ -144,7 +149,7 @@ struct Show {
 impl Show {
     fn introduce(&self, text: &str, amount: Amount, address: SocketAddr) -> Result<(), Failure> {
         if self.pane.json {
-            return Ok(());
+            return self.pane.tell_console(self.web.as_deref());
         }
         let paint = self.pane.console.paint();
         let text: String = text.lines().map(|line| format!("  {line}\n")).collect();
@@ -164,18 +169,20 @@ impl Show {
             amount.rate,
             1.0 / CHECKOUTS,
             paint.dim(&look),
-        ))
+        ))?;
+        self.pane.tell_console(self.web.as_deref())
     }
 
     /// Starts the rollout and looks at it until it ends. Says whether somebody was in a hurry.
     fn play(&mut self, seconds: Option<u32>) -> Result<bool, Failure> {
-        let patience = seconds.map_or(PATIENCE, |seconds| Duration::from_secs(seconds.into()));
+        let patience = if self.web.is_some() { PATIENCE_WATCHED } else { PATIENCE };
+        let patience = seconds.map_or(patience, |seconds| Duration::from_secs(seconds.into()));
         let ticks = tick(LOOK);
         let mut over = None;
         for number in 1_u32.. {
             crossbeam_channel::select! {
                 recv(ticks) -> _ => {}
-                recv(self.traffic.interrupts) -> _ => return Ok(true),
+                recv(self.traffic.interrupts) -> _ => return Ok(over.is_none()),
             }
             if number == START_AT {
                 self.start()?;
@@ -191,7 +198,8 @@ impl Show {
                 over = Some(now + self.aftermath(&rollout, now));
             }
             let is_late = now.duration_since(self.begun) >= patience;
-            if is_late || over.is_some_and(|over| now >= over) {
+            let is_over = self.web.is_none() && over.is_some_and(|over| now >= over);
+            if is_late || is_over {
                 break;
             }
         }
@@ -377,6 +385,12 @@ const LOOK: Duration = Duration::from_millis(500);
 const START_AT: u32 = 5;
 /// How long a rollout may take if nobody says so. It takes less than a minute.
 const PATIENCE: Duration = Duration::from_secs(240);
+/// The same if somebody is looking at the console: a day.
+const PATIENCE_WATCHED: Duration = Duration::from_secs(86_400);
+/// How long each step but the last is held, in seconds.
+const HOLD: u32 = 6;
+/// The same if somebody is looking at the console.
+const HOLD_WATCHED: u32 = 30;
 /// How long is looked on after a rollback.
 const AFTERMATH: Duration = Duration::from_secs(2);
 /// How long the cores may take to follow.

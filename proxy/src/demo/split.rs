@@ -36,10 +36,11 @@ pub(super) fn show(arguments: &DemoArguments, json: bool, console: Console) -> R
     let rate = arguments.rate.unwrap_or(RATE);
     let amount = Amount { manners: CHANGED, checkouts: 0.0, ..Amount::of(arguments, rate) };
     let ground = Ground::open(arguments, amount, |origins| config(origins, canary))?;
-    let Ground { traffic, running, address, socket, text, folder: _folder } = ground;
+    let Ground { traffic, running, address, socket, text, console: web, folder: _folder } = ground;
     let screen = Screen::new(console, json);
     let status = status(&socket)?;
     screen.begin(&text, arguments, address, &socket, &status)?;
+    screen.tell_console(web.as_deref())?;
 
     traffic.ask(address);
     let mut show = Show {

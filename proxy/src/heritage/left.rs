@@ -12,6 +12,7 @@ use crate::{
         flag_compare::ComparisonLeft,
         flags::hygiene::Seen,
         rollouts::{evidence::JudgeLeft, store::Kept},
+        series::SeriesLeft,
         trials::left::{TrialsLeft, TrialsNews},
     },
 };
@@ -39,6 +40,8 @@ pub(crate) struct Left {
     pub(crate) last_reload: Option<ReloadStatus>,
     /// What people have changed of flags, and how these are used.
     pub(crate) flags: FlagsLeft,
+    /// The last hour, for consoles.
+    pub(crate) series: SeriesLeft,
     /// What TLS tickets are sealed under.
     pub(crate) tickets: Vec<u8>,
 }

@@ -59,6 +59,12 @@ fn problems(config: &Config, now: i64, overdue: Overdue<'_>) -> Vec<Problem> {
     for tls in &speaking {
         check.listener(tls, &mut covered);
     }
+    if let Some(tls) = &config.admin.tls {
+        check.pair(&tls.pair);
+        if let Some(ca) = &tls.client_ca {
+            check.roots(ca);
+        }
+    }
     for version in config.upstreams.iter().flat_map(|upstream| &upstream.versions) {
         let Some(tls) = &version.tls else { continue };
         if let Some(identity) = &tls.identity {
@@ -86,7 +92,8 @@ fn served(overdue: Overdue<'_>) -> HashSet<&[u8]> {
     let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
     let versions = config.upstreams.iter().flat_map(|upstream| &upstream.versions);
     let identities = versions.filter_map(|version| version.tls.as_ref()?.identity.as_ref());
-    let pairs = listeners.flat_map(|tls| &tls.certs).chain(identities);
+    let admin = config.admin.tls.iter().map(|tls| &tls.pair);
+    let pairs = listeners.flat_map(|tls| &tls.certs).chain(identities).chain(admin);
     pairs.map(|pair| pair.cert.content.0.as_slice()).collect()
 }
 

@@ -32,6 +32,7 @@ use super::{
     relay::{self, Broken, Whole},
     restraint::{self, Refusal},
     tap::Tap,
+    trace::Traced,
     upload,
     view::View,
 };
@@ -98,6 +99,7 @@ fn open<'a>(
     if client.peer.is_trusted && request.first(Known::XRequestId).is_some() {
         entry.keep_given_id();
     }
+    entry.trace = Traced::begin(worker, view, request, client.peer.is_trusted);
     let now = flags::moment(view);
     let claims = now.and_then(|now| claims::claims(worker, view, request, now));
     let flags = now.map(|now| flags::begin(view, request, &client.peer, claims.as_deref(), now));
@@ -347,13 +349,14 @@ impl Exchange<'_> {
     ) -> Attempt {
         let patience = self.view.patience(plan.route);
         let _under_way = UnderWay::begin(self.view, plan, origin);
-        entry.endpoint(origin);
+        entry.endpoint(self.worker, origin, plan);
         let left = self.worker.deadlines.left_until(end).duration();
         let wheel = &self.worker.deadlines;
         let lease = match origin.acquire(wheel, patience.connect, left, self.client).await {
             Ok(lease) => lease,
             Err(failure) => {
                 self.judge(plan, origin, Err(failure));
+                entry.attempted(Err(failure));
                 entry.attempts = entry.attempts.saturating_add(1);
                 return Attempt::Broken(Broken::unsent(failure));
             }
@@ -365,12 +368,14 @@ impl Exchange<'_> {
         match result {
             Ok(whole) => {
                 self.judge(plan, origin, Ok(whole.status));
+                entry.attempted(Ok(whole.status));
                 if whole.origin_reusable {
                     lease.release(self.worker.deadlines.now(), &self.worker.buffers);
                 }
                 Attempt::Whole(whole, surplus)
             }
             Err(broken) => {
+                entry.attempted(Err(broken.failure));
                 // A pooled connection that had died says nothing about the origin's health.
                 if !(lease.reused && broken.stage == FailureStage::Fresh) {
                     self.judge(plan, origin, Err(broken.failure));

@@ -9,7 +9,7 @@ use gnomon_policy::{
 };
 use gnomon_wire::{
     Edits, Forwarding, Framing, Known, RequestRewrite, Response, ResponseRewrite, Trace,
-    Traceparent, write_request, write_response,
+    write_request, write_response,
 };
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     flow::Flow,
     record::Entry,
     relay::Terms,
+    trace::Traced,
 };
 
 /// Our name in Via.
@@ -42,21 +43,9 @@ pub(super) fn write(
         HostRule::Endpoint => Some(terms.origin.authority.as_bytes()),
         HostRule::Literal(host) => Some(host.as_bytes()),
     };
-    let trace_text;
-    let trace = match request.traceparent() {
-        None => Trace::Keep,
-        Some(parent) => {
-            let mut luck = worker.luck.borrow_mut();
-            if client.peer.is_trusted {
-                trace_text = parent.child(luck.draw()).text();
-                Trace::Continue(&trace_text)
-            } else {
-                let trace = u128::from(luck.draw()) << 64 | u128::from(luck.draw());
-                trace_text = Traceparent::start(trace, luck.draw(), false).text();
-                Trace::Start(&trace_text)
-            }
-        }
-    };
+    let text = entry.trace.as_ref().map(Traced::text);
+    let trace = entry.trace.as_ref().zip(text.as_ref());
+    let trace = trace.map_or(Trace::Keep, |(traced, text)| traced.toward(text));
     let edits = terms.view.snapshot.table.request_edits(terms.plan);
     let certificate: Vec<(&[u8], &[u8])> = match client.identity.as_deref() {
         None => Vec::new(),
@@ -115,6 +104,8 @@ pub(super) fn response(
     let minted = terms.view.snapshot.table.write_cookie(terms.plan, channel, &mut cookie);
     let edits = terms.view.snapshot.table.response_edits(terms.plan);
     let date = flow.worker.date.text();
+    let is_told = terms.view.snapshot.config.trace.server_timing && flow.client.peer.is_trusted;
+    let timing = is_told.then(|| entry.timing());
     let rewrite = ResponseRewrite {
         version: terms.request.version(),
         framing: manner.framing,
@@ -122,6 +113,7 @@ pub(super) fn response(
         edits: changes(&edits),
         set_cookie: minted.then_some(cookie.as_slice()),
         request_id: entry.own_id(),
+        server_timing: timing.as_deref(),
         via: VIA,
         date: Some(&date),
         upgrade: manner.switches,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use std::rc::Rc;
 
-use gnomon_config::model::{AccessFormat, AccessLog, FailureKind};
+use gnomon_config::model::{AccessFormat, AccessLog, FailureKind, Share};
 use gnomon_policy::{Assignment, Plan, RouteIx};
 use gnomon_wire::{Known, Request};
 
@@ -15,10 +15,11 @@ use super::{
     flags::Flagged,
     identity::ID_BYTES,
     origin::{Origin, Waited},
+    trace::{self, Traced},
     view::View,
 };
 use crate::{
-    access::{Record, Texts},
+    access::{Record, Texts, Wants},
     cells::{
         VersionCells,
         routes::{RouteCells, Time},
@@ -50,6 +51,8 @@ pub(super) struct Entry {
     headed: Duration,
     pub(super) evidence: Evidence,
     pub(super) flags: Option<Box<Flagged>>,
+    /// The trace that it belongs to, if it does.
+    pub(super) trace: Option<Traced>,
 }
 
 /// What an exchange is called.
@@ -80,6 +83,7 @@ impl Entry {
             headed: Duration::ZERO,
             evidence: Evidence::default(),
             flags: None,
+            trace: None,
         }
     }
 
@@ -107,8 +111,18 @@ impl Entry {
     }
 
     /// This is the endpoint that is being asked.
-    pub(super) fn endpoint(&mut self, origin: &Rc<Origin>) {
+    pub(super) fn endpoint(&mut self, worker: &Worker, origin: &Rc<Origin>, plan: &Plan) {
+        if let Some(trace) = &mut self.trace {
+            trace.attempt(worker, self.begun, origin, plan);
+        }
         self.endpoint = Some(Rc::clone(origin));
+    }
+
+    /// It has replied, or it has not.
+    pub(super) fn attempted(&mut self, outcome: Result<u16, Failure>) {
+        if let Some(trace) = &mut self.trace {
+            trace.attempted(self.begun, outcome);
+        }
     }
 
     /// A request is about to be sent over a connection that took so long to get.
@@ -133,6 +147,15 @@ impl Entry {
     /// From the request's head to the reply's; zero without a reply.
     pub(super) const fn headed(&self) -> Duration {
         self.headed
+    }
+
+    /// Where the time went so far, as `Server-Timing` says it: ours, and the origin's to its first
+    /// byte.
+    pub(super) fn timing(&self) -> Vec<u8> {
+        let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        let ours = self.age().saturating_sub(self.first_byte);
+        let (ours, origin) = (millis(ours), millis(self.first_byte));
+        format!("gnomon;dur={ours:.3}, upstream;dur={origin:.3}").into_bytes()
     }
 
     /// The final status, 0 if none was sent.
@@ -194,13 +217,64 @@ impl Entry {
             self.count(worker, view, &plan, total);
         }
         let log = &view.snapshot.config.access_log;
-        if log.format != AccessFormat::Off && self.is_wanted(log, total, worker) {
-            let texts = self.texts(view, request, peer);
-            let record = Record { tls: peer.tls, ..self.record(request, total, texts) };
-            if !worker.log.borrow_mut().write(&record) {
-                worker.cells.log_drops.add(1);
-            }
+        let wants = Wants {
+            line: log.format != AccessFormat::Off && self.is_wanted(log, view, total, worker),
+            viewers: worker.viewed.get(),
+            spans: self.trace.as_ref().is_some_and(Traced::is_told),
+        };
+        if wants.any() {
+            self.write(worker, view, (request, peer), total, wants);
         }
+    }
+
+    /// Writes it down for those who want it.
+    fn write(
+        &self,
+        worker: &Worker,
+        view: &View,
+        (request, peer): (Request<'_>, &Peer),
+        total: Duration,
+        wants: Wants,
+    ) {
+        let named = self.trace.as_ref().map(|trace| trace.own().text());
+        let mut texts = self.texts(view, request, peer);
+        if let Some(named) = &named {
+            (texts.trace_id, texts.span_id) = (&named[3..35], &named[36..52]);
+        }
+        let mut record = Record {
+            tls: peer.tls,
+            arm: self.arm(view),
+            wants,
+            ..self.record(request, total, texts)
+        };
+        record.wants.line &= view.snapshot.config.access_log.has(&record.seen());
+        if !record.wants.any() {
+            return;
+        }
+        let mut spans = Vec::new();
+        if let Some(trace) = self.trace.as_ref().filter(|_| wants.spans) {
+            spans = worker.scratch.take();
+            spans.clear();
+            trace.write(view, request, &mut spans);
+            record.spans = &spans;
+        }
+        if !worker.log.borrow_mut().write(&record) {
+            worker.cells.log_drops.add(record.wants.line.into());
+            worker.cells.view_drops.add(wants.viewers.into());
+            worker.cells.span_drops.add(self.trace.as_ref().map_or(0, Traced::count));
+        }
+        if wants.spans {
+            worker.scratch.replace(spans);
+        }
+    }
+
+    fn arm(&self, view: &View) -> Option<gnomon_config::model::Arm> {
+        self.plan.as_ref().map(|plan| trace::arm(view, plan))
+    }
+
+    /// The route that it was meant for.
+    fn route(&self) -> Option<RouteIx> {
+        self.plan.map(|plan| plan.route).or(self.refused_route)
     }
 
     /// Counts and logs what never became a request.
@@ -264,11 +338,13 @@ impl Entry {
         }
     }
 
-    fn is_wanted(&self, log: &AccessLog, total: Duration, worker: &Worker) -> bool {
-        let all = log.sample == gnomon_config::model::Share::WHOLE;
-        all || (log.always_5xx && self.status >= 500)
+    fn is_wanted(&self, log: &AccessLog, view: &View, total: Duration, worker: &Worker) -> bool {
+        let own = self.route().and_then(|route| view.route(route).log_sample);
+        let sample = own.unwrap_or(log.sample);
+        sample == Share::WHOLE
+            || (log.always_5xx && self.status >= 500)
             || (log.always_slow && total >= log.slow)
-            || gnomon_policy::split::position(worker.luck.borrow_mut().draw()) < log.sample.0
+            || gnomon_policy::split::position(worker.luck.borrow_mut().draw()) < sample.0
     }
 
     fn texts<'a>(&'a self, view: &'a View, request: Request<'a>, peer: &'a Peer) -> Texts<'a> {
@@ -278,9 +354,7 @@ impl Entry {
         let (referer, user_agent) = told(request);
         Texts {
             route: self
-                .plan
-                .map(|plan| plan.route)
-                .or(self.refused_route)
+                .route()
                 .and_then(|route| config.routes.get(route.0 as usize))
                 .map_or(b"", |route| route.name.as_bytes()),
             upstream: upstream.map_or(b"", |upstream| upstream.name.as_bytes()),
@@ -296,6 +370,7 @@ impl Entry {
                 .own_id()
                 .unwrap_or_else(|| request.first(Known::XRequestId).unwrap_or_default()),
             trace_id: b"",
+            span_id: b"",
             endpoint: self.endpoint.as_ref().map_or(b"", |origin| origin.name().as_bytes()),
         }
     }
@@ -318,6 +393,9 @@ impl Entry {
             texts,
             tls: None,
             is_plain: false,
+            arm: None,
+            wants: Wants::default(),
+            spans: &[],
         }
     }
 }

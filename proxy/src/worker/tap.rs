@@ -16,9 +16,9 @@ use gnomon_shadow::{
     lanes::Slot,
     terms::CoreTerms,
 };
-use gnomon_wire::{Framing, Request, Upgrade};
+use gnomon_wire::{Framing, Request, Traceparent, Upgrade};
 
-use super::{Worker, client::Client, record::Entry, view::View};
+use super::{Worker, client::Client, record::Entry, trace::Traced, view::View};
 use crate::clock::Moment;
 
 /// An exchange's tap: closed for nearly all.
@@ -35,6 +35,9 @@ struct Open {
     is_secure: bool,
     request_id: Bytes,
     flags: Bytes,
+    trace: Option<Traceparent>,
+    keeps_state: bool,
+    is_told: bool,
     begun: Moment,
     /// Head and content of the request.
     request: Vec<u8>,
@@ -94,6 +97,9 @@ impl Tap {
             is_secure: client.stream.is_tls(),
             request_id: Bytes::copy_from_slice(entry.own_id().unwrap_or_default()),
             flags: Bytes::new(),
+            trace: entry.trace.as_ref().map(Traced::own),
+            keeps_state: entry.trace.as_ref().is_some_and(Traced::keeps_state),
+            is_told: entry.trace.as_ref().is_some_and(Traced::is_told),
             begun: entry.begun(),
             request: Vec::new(),
             head: 0,
@@ -243,6 +249,9 @@ impl Open {
             is_secure: self.is_secure,
             request_id: std::mem::take(&mut self.request_id),
             flags: std::mem::take(&mut self.flags),
+            trace: self.trace,
+            keeps_state: self.keeps_state,
+            is_told: self.is_told,
         };
         for taker in self.targets.indices().filter_map(|index| self.terms.terms.taker(index)) {
             taker.counts.taps[self.terms.account.core].copied.add(1);

@@ -166,6 +166,12 @@ impl<'a> Request<'a> {
         self.is_safe() || matches!(self.method(), b"PUT" | b"DELETE")
     }
 
+    /// Whether it says anything of a trace, be it valid or not.
+    #[must_use]
+    pub fn speaks_of_trace(&self) -> bool {
+        self.head.present.contains(Known::Traceparent)
+    }
+
     /// The trace this request belongs to, if it says so validly and once.
     #[must_use]
     pub fn traceparent(&self) -> Option<Traceparent> {

@@ -74,6 +74,8 @@ pub struct ResponseRewrite<'a> {
     pub set_cookie: Option<&'a [u8]>,
     /// The request's id, in place of any.
     pub request_id: Option<&'a [u8]>,
+    /// Where the time went, beside what the origin says of it.
+    pub server_timing: Option<&'a [u8]>,
     /// Our name in Via; empty for no Via.
     pub via: &'a [u8],
     /// The time, if the origin does not say it.

@@ -85,6 +85,9 @@ pub fn write_response(out: &mut Vec<u8>, response: Response<'_>, rewrite: &Respo
         if let Some(cookie) = rewrite.set_cookie {
             head.field(b"Set-Cookie: ", cookie);
         }
+        if let Some(timing) = rewrite.server_timing {
+            head.own(b"Server-Timing: ", timing);
+        }
         //= rfc9110#section-9.3.6
         //# A server MUST NOT send any Transfer-Encoding or Content-Length header fields in a 2xx
         //# (Successful) response to CONNECT.
@@ -186,7 +189,12 @@ impl Head<'_> {
                 Known::Via => rewrite.via.is_empty(),
                 Known::XRequestId => rewrite.request_id.is_none(),
                 Known::Traceparent => rewrite.trace == Trace::Keep,
-                Known::Tracestate => !matches!(rewrite.trace, Trace::Start(_)),
+                Known::Tracestate => match rewrite.trace {
+                    Trace::Continue(_) => true,
+                    Trace::Start(_) => false,
+                    // Alone, it is nobody's.
+                    Trace::Keep => self.present.contains(Known::Traceparent),
+                },
                 Known::Connection
                 | Known::ContentLength
                 | Known::Expect

@@ -87,6 +87,14 @@ fn what_is_ours_to_say_is_said_once() {
 }
 
 #[test]
+fn a_tracestate_alone_is_nobodys() {
+    let alone = "GET / HTTP/1.1\r\nHost: a\r\ntracestate: t=1\r\n\r\n";
+    assert!(!sent(alone, &RequestRewrite::default()).contains("tracestate"));
+    let both = "GET / HTTP/1.1\r\nHost: a\r\ntracestate: t=1\r\ntraceparent: p\r\n\r\n";
+    assert!(sent(both, &RequestRewrite::default()).contains("tracestate: t=1\r\n"));
+}
+
+#[test]
 fn what_is_told_of_flags_is_ours_alone() {
     let text = "GET / HTTP/1.1\r\nHost: a\r\nX-Gnomon-Flags: mine\r\nX_gnomon_FLAGS: mine\r\n\
         X-Gnomon-Flags-2: kept\r\nx-gnomon-flags: mine\r\n\r\n";
@@ -159,6 +167,8 @@ fn a_reply_goes_on_in_our_framing() {
     );
     let old = ResponseRewrite { version: Version::Http10, ..rewrite };
     assert!(replied(text, &old).contains("Connection: keep-alive\r\n"));
+    let timed = ResponseRewrite { server_timing: Some(b"gnomon;dur=1"), ..rewrite };
+    assert!(replied(text, &timed).contains("Set-Cookie: c=d\r\nServer-Timing: gnomon;dur=1\r\n"));
     let until_close = ResponseRewrite { framing: Framing::UntilClose, ..old };
     let until_close = replied(text, &until_close);
     assert!(until_close.contains("Connection: close\r\n") && !until_close.contains("Length"));

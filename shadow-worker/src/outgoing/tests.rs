@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
-use gnomon_policy::{Availability, Decision, Plan, Subject, Table, Targets};
+use gnomon_policy::{Availability, Decision, Luck, Plan, Subject, Table, Targets};
 use gnomon_sys::address::Address;
 
 use super::*;
@@ -47,6 +47,9 @@ fn copy(more: &str, head: &str, body: &[u8]) -> Pair {
         is_trusted: false,
         is_secure: false,
         request_id: Bytes::from_static(b"id-1"),
+        trace: None,
+        keeps_state: false,
+        is_told: false,
         flags: Bytes::new(),
     };
     copy.terms.account.lent.add(copy.weight());
@@ -82,7 +85,7 @@ fn written(pair: &Pair, receiver: Receiver) -> (String, Bytes) {
         announced: false,
     };
     let whom = (receiver, &endpoint);
-    let (first, then) = write(&pair.copy, pair.request(), 0, whom, &mut Luck::seeded(1));
+    let (first, then) = write(&pair.copy, pair.request(), 0, whom, 7);
     (String::from_utf8(first.to_vec()).unwrap().to_ascii_lowercase(), then)
 }
 

@@ -1,13 +1,17 @@
 //! Deadlines, limits, operating it, and what is to come.
 
 use super::{
-    super::Kind::{Bool, Choice, Form, Integer, IntegerOr, OneOrMany, Share, Size, Text},
-    KIB, TIME, TIME_OR_NONE, count, free, key, later, restart, switch, table,
+    super::Kind::{self, Bool, Choice, Form, Integer, IntegerOr, OneOrMany, Share, Size, Text},
+    KIB, NAMES, NETWORKS, TEXTS, TIME, TIME_OR_NONE, count, free, key, keyed, later, needed, rare,
+    restart, switch, table,
 };
-use crate::fields::Field as Row;
+use crate::{fields::Field as Row, model::AccessField};
 
 /// Fields that a head can have: what is parsed has places for no more.
 const FIELDS_MAX: i64 = 256;
+
+const ACCESS_FIELDS: Kind = OneOrMany(&Choice { now: AccessField::WORDS, later: &[] });
+const ROLES: Kind = Choice { now: &["read", "rollout", "config", "admin"], later: &[] };
 
 pub(super) const ROWS: &[Row] = &[
     // Time and size.
@@ -142,13 +146,76 @@ pub(super) const ROWS: &[Row] = &[
     )),
     restart(free(
         "admin.listen",
-        Form("loopback address"),
+        Form("IP:PORT"),
         "\"127.0.0.1:9099\"",
-        "a loopback address that answers too",
+        "an address that answers too; one that is not loopback needs tls, and token or client_ca",
     )),
+    key(
+        "admin.listen_role",
+        Choice { now: &["none", "read", "rollout", "config", "admin"], later: &[] },
+        "\"rollout\"",
+        "what whoever comes by listen may do who has nothing to show; without effect where there are tokens or client_ca, which everybody has to show then",
+    ),
+    free(
+        "admin.hosts",
+        OneOrMany(&Form("host")),
+        "[\"gnomon.example.com\"]",
+        "names that a request's Host may have beside those of this machine",
+    ),
     key("admin.read_only", Bool, "false", "whether only reading is allowed"),
-    later("admin.tls", "TLS of the admin API"),
-    later("admin.tokens", "roles by token"),
+    key(
+        "admin.audit",
+        Form("state | off | FILE"),
+        "\"state\"",
+        "where it is written who did what and who was refused, a JSON object a line; state is audit.log in state.dir, where that folder is there",
+    ),
+    rare("admin.tls", "TLS of admin.listen; files are read again at each reload"),
+    free(
+        "admin.tls.cert",
+        Form("FILE"),
+        "\"/etc/gnomon/admin.pem\"",
+        "the certificate with its chain, in PEM",
+    ),
+    free("admin.tls.key", Form("FILE"), "\"/etc/gnomon/admin.key\"", "its key"),
+    free(
+        "admin.tls.client_ca",
+        Form("FILE"),
+        "\"/etc/gnomon/admins.pem\"",
+        "roots of callers' certificates; nobody without one gets in, unless there are tokens too",
+    ),
+    key(
+        "admin.tls.client_role",
+        Choice { now: &["none", "read", "rollout", "config", "admin"], later: &[] },
+        "\"read\"",
+        "what a caller may do whose certificate no [admin.client.NAME] names",
+    ),
+    keyed("admin.token", "tokens of those who administer over TCP, by name; 64 at most"),
+    rare("admin.token.*", "a token; with any, nobody gets in over TCP who has nothing to show"),
+    needed(
+        "admin.token.*.file",
+        Form("FILE"),
+        "\"/etc/gnomon/ci.token\"",
+        "holds the token alone, at least 32 characters, not readable by everybody",
+    ),
+    needed("admin.token.*.role", ROLES, "\"rollout\"", "what its bearer may do"),
+    keyed("admin.client", "callers by their certificates; 64 at most"),
+    rare("admin.client.*", "a caller with a certificate that a root of client_ca vouches for"),
+    free(
+        "admin.client.*.subject",
+        Text,
+        "\"CN=ann,O=Example\"",
+        "the subject of the certificate, most specific part first; or san",
+    ),
+    free(
+        "admin.client.*.san",
+        Form("DNS:NAME | URI:… | email:… | IP:…"),
+        "\"URI:spiffe://example.com/ops\"",
+        "one of its other names",
+    ),
+    needed("admin.client.*.role", ROLES, "\"admin\"", "what the caller may do"),
+    keyed("admin.user", "users of this machine, by name or number; 64 at most"),
+    rare("admin.user.*", "a user who may do less than everything over the socket"),
+    needed("admin.user.*.role", ROLES, "\"read\"", "what the user may do"),
     later("admin.dashboard", "the dashboard"),
     table("metrics", "what Prometheus reads"),
     free(
@@ -208,6 +275,122 @@ pub(super) const ROWS: &[Row] = &[
         "[\"token\", \"password\"]",
         "query parameters whose values are not written",
     ),
+    rare(
+        "access_log.only",
+        "exchanges that are written, each condition that is given; others never are",
+    ),
+    free(
+        "access_log.only.status",
+        OneOrMany(&Form("status, range or class")),
+        "[\"5xx\", \"404\", \"200-299\"]",
+        "answered with these statuses",
+    ),
+    free("access_log.only.min", TIME, "\"250ms\"", "that took at least so long"),
+    free("access_log.only.route", NAMES, "[\"shop\"]", "of these routes"),
+    free(
+        "access_log.only.upstream",
+        OneOrMany(&Form("upstream[@version]")),
+        "[\"shop@v2\"]",
+        "meant for these upstreams or versions",
+    ),
+    free(
+        "access_log.only.arm",
+        OneOrMany(&Choice { now: &["stable", "canary", "pinned"], later: &[] }),
+        "[\"canary\"]",
+        "by the part that their version plays",
+    ),
+    free("access_log.only.method", OneOrMany(&Form("method")), "[\"POST\"]", "with these methods"),
+    free("access_log.only.path", OneOrMany(&Form("path")), "[\"/api\"]", "whose path begins so"),
+    free("access_log.only.client", NETWORKS, "[\"10.0.0.0/8\"]", "of clients in these networks"),
+    rare("access_log.except", "exchanges that are not written, for any condition that is given"),
+    free(
+        "access_log.except.status",
+        OneOrMany(&Form("status, range or class")),
+        "[\"304\"]",
+        "answered with these statuses",
+    ),
+    free("access_log.except.route", NAMES, "[\"shop\"]", "of these routes"),
+    free(
+        "access_log.except.upstream",
+        OneOrMany(&Form("upstream[@version]")),
+        "[\"shop\"]",
+        "meant for these upstreams or versions",
+    ),
+    free(
+        "access_log.except.arm",
+        OneOrMany(&Choice { now: &["stable", "canary", "pinned"], later: &[] }),
+        "[\"pinned\"]",
+        "by the part that their version plays",
+    ),
+    free(
+        "access_log.except.method",
+        OneOrMany(&Form("method")),
+        "[\"OPTIONS\"]",
+        "with these methods",
+    ),
+    free(
+        "access_log.except.path",
+        OneOrMany(&Form("path")),
+        "[\"/healthz\"]",
+        "whose path begins so",
+    ),
+    free("access_log.except.client", NETWORKS, "[\"127.0.0.0/8\"]", "of clients in these networks"),
+    rare("access_log.fields", "what a line of json, ecs or logfmt has; one of"),
+    free(
+        "access_log.fields.keep",
+        ACCESS_FIELDS,
+        "[\"status\", \"path\"]",
+        "these and the time alone",
+    ),
+    free(
+        "access_log.fields.leave_out",
+        ACCESS_FIELDS,
+        "[\"user_agent\", \"referer\"]",
+        "all but these",
+    ),
+    table("trace", "W3C trace context; that of a trusted peer is continued in any case"),
+    key("trace.start", Bool, "false", "whether requests that bring no trace we believe begin one"),
+    key("trace.sample", Share, "\"1%\"", "share of the traces begun here that are sampled"),
+    key(
+        "trace.server_timing",
+        Bool,
+        "false",
+        "whether trusted peers are told by Server-Timing where the time went",
+    ),
+    rare("trace.otlp", "where spans of sampled traces are sent to, over OTLP/HTTP"),
+    free(
+        "trace.otlp.endpoint",
+        Form("URL"),
+        "\"http://127.0.0.1:4318\"",
+        "the collector; without a path, it is /v1/traces",
+    ),
+    free(
+        "trace.otlp.headers",
+        TEXTS,
+        "{ authorization = { file = \"/run/secrets/otlp\" } }",
+        "fields to send along; their values are not shown",
+    ),
+    key(
+        "trace.otlp.sample",
+        Share,
+        "\"100%\"",
+        "share of sampled traces that are sent, by the trace's id: the same on every host",
+    ),
+    key("trace.otlp.timeout", TIME, "\"5s\"", "to send a batch of at most 512 spans"),
+    key(
+        "trace.otlp.queue",
+        Integer { min: 512, max: 1_000_000 },
+        "8192",
+        "spans that may wait for the collector; what is beyond is dropped and counted",
+    ),
+    key("trace.otlp.gzip", Bool, "true", "whether batches are compressed"),
+    key("trace.otlp.service", Text, "\"gnomon\"", "what we are called there: service.name"),
+    key(
+        "trace.otlp.attributes",
+        OneOrMany(&Choice { now: &["user_agent.original", "url.query"], later: &[] }),
+        "[]",
+        "what spans have besides; a query is redacted as in the access log",
+    ),
     table("state", "what outlives the process"),
     restart(key("state.dir", Text, "\"/var/lib/gnomon\"", "folder of the state")),
     table("runtime", "threads and rings"),
@@ -233,6 +416,5 @@ pub(super) const ROWS: &[Row] = &[
     later("runtime.numa", "memory placement"),
     later("runtime.user", "the user to become"),
     // What is to come.
-    later("trace", "tracing"),
     later("fleet", "several hosts that agree"),
 ];

@@ -517,4 +517,10 @@ pub(super) const ROWS: &[Field] = &[
         "as limits.burst; left out, that of its own rate",
     ),
     free("route.*.limits.by", Form("key"), "\"client_ip\"", "as limits.by"),
+    free(
+        "route.*.log_sample",
+        Share,
+        "\"1%\"",
+        "share of its exchanges that the access log has; left out, access_log.sample",
+    ),
 ];

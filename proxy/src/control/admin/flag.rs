@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Bytes,
-    extract::{ConnectInfo, Path, Query, State, rejection::QueryRejection},
+    extract::{Path, Query, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 
-use super::{Control_, Peer_, answer, parse, refuse};
+use super::{By_, Control_, answer, done, parse, refuse};
 use crate::control::{
     Control,
     api::{
@@ -63,7 +63,7 @@ async fn why(State(control): Control_, body: Bytes) -> Response {
 
 async fn order(
     State(control): Control_,
-    ConnectInfo(peer): Peer_,
+    Extension(by): By_,
     Path((name, verb)): Path<(String, String)>,
     body: Bytes,
 ) -> Response {
@@ -78,8 +78,8 @@ async fn order(
         Ok(understood) => understood,
         Err(refused) => return refuse(&refused),
     };
-    let by = peer.to_string();
-    let result = control.order_flag(&name, &verb, &asked, &by).await;
+    let by = &*by.name;
+    let result = control.order_flag(&name, &verb, &asked, by).await;
     let (what, reason) = (verb.name(), &asked.reason);
     match &result {
         Ok(done) => {
@@ -91,7 +91,7 @@ async fn order(
             tracing::info!(target: "gnomon::audit", by, flag = name, what, reason, error, "flag kept");
         }
     }
-    answer(result)
+    done(result, Some(&name), reason)
 }
 
 fn verb_of(verb: &str, asked: &ChangeAsked) -> Result<Verb, Refused> {

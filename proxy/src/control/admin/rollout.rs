@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Bytes,
-    extract::{ConnectInfo, Path, State},
+    extract::{Path, State},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use gnomon_policy::rollout::Verb;
 
-use super::{Control_, Page_, Peer_, answer, parse, part, refuse};
+use super::{By_, Control_, Page_, answer, done, parse, part, refuse};
 use crate::control::{
     Control,
     api::{
@@ -64,7 +64,7 @@ async fn rejudge(State(control): Control_, Path(name): Path<String>, body: Bytes
 
 async fn order(
     State(control): Control_,
-    ConnectInfo(peer): Peer_,
+    Extension(by): By_,
     Path((name, verb)): Path<(String, String)>,
     body: Bytes,
 ) -> Response {
@@ -93,8 +93,8 @@ async fn order(
             return refuse(&Refused::new(Kind::Unknown, error).help(help));
         }
     };
-    let by = peer.to_string();
-    let result = control.order_rollout(&name, verb, &asked, &by).await;
+    let by = &*by.name;
+    let result = control.order_rollout(&name, verb, &asked, by).await;
     let (what, reason) = (verb.name(), &asked.reason);
     match &result {
         Ok(done) => {
@@ -106,12 +106,12 @@ async fn order(
             tracing::info!(target: "gnomon::audit", by, rollout = name, what, reason, error, "rollout kept");
         }
     }
-    answer(result)
+    done(result, Some(&name), reason)
 }
 
-async fn line(State(control): Control_, ConnectInfo(peer): Peer_, body: Bytes) -> Response {
+async fn line(State(control): Control_, Extension(by): By_, body: Bytes) -> Response {
     match parse::<LineAsked>(&body, "{\"on\": true, \"reason\": \"peak\"}") {
-        Ok(asked) => answer(control.stop_line(&asked, &peer.to_string()).await),
+        Ok(asked) => done(control.stop_line(&asked, &by.name).await, None, &asked.reason),
         Err(refused) => refuse(&refused),
     }
 }

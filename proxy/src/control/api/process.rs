@@ -14,3 +14,18 @@ pub struct Succession {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heir: Option<u32>,
 }
+
+/// The audit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// Its file; without one, deeds are in our own log alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Lines written.
+    pub lines: u64,
+    /// Lines that could not be written.
+    pub lost: u64,
+    /// Why, the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+}

@@ -89,10 +89,12 @@ impl Control {
             Heard::Taken(lines) => {
                 let changes = shortened(&lines);
                 tracing::info!(source, changes, "flags are taken over from their source");
+                self.flags_happened(&source, Ok(&changes));
                 (lines, Vec::new())
             }
             Heard::Refused(faults) => {
                 let faults_ = shortened(&faults);
+                self.flags_happened(&source, Err(&faults_));
                 tracing::error!(
                     source,
                     faults = faults_,

@@ -43,6 +43,7 @@ impl Control {
             let keeper = flags.keeper();
             (changes, keeper, number, state.publish(&self.shared.publisher))
         };
+        self.flag_happened(name, &changes, &stamp.by, &stamp.reason);
         let (acknowledged_ms, cores_missing) = self.acknowledged(generation).await;
         keeper.flush().await;
         let mut warnings = Vec::new();

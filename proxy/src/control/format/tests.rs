@@ -1,7 +1,9 @@
 //! Each format with a tame record and with a hostile one.
 
 use super::*;
-use crate::access::Texts;
+use gnomon_config::model::Arm;
+
+use crate::access::{Texts, Wants};
 
 fn record(texts: Texts<'_>) -> Record<'_> {
     Record {
@@ -21,6 +23,9 @@ fn record(texts: Texts<'_>) -> Record<'_> {
         texts,
         tls: None,
         is_plain: false,
+        arm: Some(Arm::Canary),
+        wants: Wants::default(),
+        spans: &[],
     }
 }
 
@@ -37,6 +42,7 @@ const TAME: Texts<'_> = Texts {
     user_agent: b"curl/8",
     request_id: b"r1",
     trace_id: b"",
+    span_id: b"",
     endpoint: b"10.0.0.21:8080",
 };
 
@@ -50,7 +56,7 @@ const HOSTILE: Texts<'_> = Texts {
 
 fn line(format: AccessFormat, texts: Texts<'_>) -> String {
     let mut line = Vec::new();
-    Formatter::new(format, &["token".into()]).write(&record(texts), &mut line);
+    Formatter::new(format, &["token".into()], &[]).write(&record(texts), &mut line);
     String::from_utf8(line).unwrap()
 }
 
@@ -71,10 +77,10 @@ fn every_format_writes_what_is_expected() {
         ),
         (
             AccessFormat::Logfmt,
-            "time=2026-11-22T17:41:00.045Z request_id=r1 trace_id= client=192.0.2.7 method=GET \
+            "time=2026-11-22T17:41:00.045Z request_id=r1 trace_id= span_id= client=192.0.2.7 method=GET \
              host=shop.example.com path=/cart query=\"a=1&Token=<redacted>&b=2\" \
              protocol=HTTP/1.1 status=200 sent_bytes=42 received_bytes=0 route=shop \
-             upstream=shop version=v2 assignment=coin probability=0.05 endpoint=10.0.0.21:8080 \
+             upstream=shop version=v2 arm=canary assignment=coin probability=0.05 endpoint=10.0.0.21:8080 \
              attempts=1 end=-- queue_ms=0 connect_ms=0.15 first_byte_ms=9 total_ms=12.345 \
              referer=\"https://x/?%74oken=<redacted>\" user_agent=curl/8\n",
         ),
@@ -84,7 +90,7 @@ fn every_format_writes_what_is_expected() {
              \"client\":\"192.0.2.7\",\"method\":\"GET\",\"host\":\"shop.example.com\",\
              \"path\":\"/cart\",\"query\":\"a=1&Token=<redacted>&b=2\",\
              \"protocol\":\"HTTP/1.1\",\"status\":200,\"sent_bytes\":42,\"received_bytes\":0,\
-             \"route\":\"shop\",\"upstream\":\"shop\",\"version\":\"v2\",\
+             \"route\":\"shop\",\"upstream\":\"shop\",\"version\":\"v2\",\"arm\":\"canary\",\
              \"assignment\":\"coin\",\"probability\":0.05,\"endpoint\":\"10.0.0.21:8080\",\
              \"attempts\":1,\"end\":\"--\",\"queue_ms\":0,\"connect_ms\":0.15,\
              \"first_byte_ms\":9,\"total_ms\":12.345,\
@@ -124,7 +130,7 @@ fn a_line_is_the_same_whether_or_not_its_texts_are_known_to_be_plain() {
         let mut lines = [Vec::new(), Vec::new()];
         for (line, is_plain) in lines.iter_mut().zip([false, true]) {
             let record = Record { is_plain, ..record(TAME) };
-            Formatter::new(format, &["token".into()]).write(&record, line);
+            Formatter::new(format, &["token".into()], &[]).write(&record, line);
         }
         assert_eq!(lines[0], lines[1]);
     }
@@ -187,5 +193,31 @@ fn redaction_sees_through_encoding_and_case() {
         let mut out = Vec::new();
         redact_query(query, &["token".into()], &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}
+
+#[test]
+fn fields_that_are_left_out_are_nowhere() {
+    let kept = [AccessField::Status, AccessField::Path];
+    let left_out: Vec<_> =
+        AccessField::ALL.into_iter().filter(|field| !kept.contains(field)).collect();
+    let rows = [
+        (
+            AccessFormat::Json,
+            "{\"time\":\"2026-11-22T17:41:00.045Z\",\"path\":\"/cart\",\"status\":200}\n",
+        ),
+        (AccessFormat::Logfmt, "time=2026-11-22T17:41:00.045Z path=/cart status=200\n"),
+        (
+            AccessFormat::Ecs,
+            "{\"@timestamp\":\"2026-11-22T17:41:00.045Z\",\"ecs.version\":\"8.11\",\
+             \"event.kind\":\"event\",\"event.dataset\":\"gnomon.access\",\
+             \"event.outcome\":\"success\",\"http.response.status_code\":200,\
+             \"url.path\":\"/cart\"}\n",
+        ),
+    ];
+    for (format, expected) in rows {
+        let mut line = Vec::new();
+        Formatter::new(format, &["token".into()], &left_out).write(&record(TAME), &mut line);
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
     }
 }

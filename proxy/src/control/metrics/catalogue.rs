@@ -154,6 +154,12 @@ families! {
         "Lines of the access log that were dropped because a ring was full.";
     LOG_FAILURES = "gnomon_access_log_failures_total", Counter, [],
         "Times that the access log's file or stream refused.";
+    SPANS = "gnomon_trace_spans_total", Counter, ["result"],
+        "Spans of sampled traces: sent to the collector, rejected by it, dropped because too many waited, failed.";
+    VIEWERS = "gnomon_viewers", Gauge, [],
+        "Who looks at exchanges as they end, by gnomon tap.";
+    VIEWER_LINES = "gnomon_viewer_lines_total", Counter, ["result"],
+        "Exchanges shown to those who look, and dropped because one read too slowly or a ring was full.";
     REQUESTS = "gnomon_requests_total", Counter, ["upstream", "version", "arm", "code"],
         "Requests, by class of the status; none where the client left before there was one.";
     ASSIGNED = "gnomon_assigned_total", Counter, ["upstream", "version", "arm", "by"],
@@ -231,6 +237,10 @@ families! {
         "Requests of applications that told what the router had decided: believed, or refused.";
     OFREP_STREAMS = "gnomon_ofrep_streams", Gauge, [],
         "Streams open now on which applications are told of changes.";
+    ADMIN_REFUSED = "gnomon_admin_refused_total", Counter, ["reason"],
+        "Requests that the admin API refused, and handshakes with it that failed, by reason.";
+    AUDIT_LOST = "gnomon_audit_lost_total", Counter, [],
+        "Lines of the audit log that could not be written.";
     DROPPED = "gnomon_metrics_dropped_series_total", Counter, [],
         "Series left out of answers because metrics.max_series was reached.";
 }

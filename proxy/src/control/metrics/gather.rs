@@ -5,6 +5,7 @@ mod flags;
 mod rollouts;
 mod routes;
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::{collections::BTreeMap, sync::Arc};
 
 use gnomon_config::{
@@ -146,6 +147,26 @@ impl Control {
         page.family(&c::OVERLOAD_MEMORY).add(&[], overload.memory_max);
         page.family(&c::LOG_LINES).add(&[], self.log_lines());
         page.family(&c::LOG_FAILURES).add(&[], self.log_failures());
+        self.told(page);
+    }
+
+    /// What those are told who look at exchanges as they end, and a collector of traces.
+    fn told(&self, page: &mut Page) {
+        let of_cores = |cell: OfCore| self.shared.cores.iter().map(|core| cell(core).read()).sum();
+        let in_rings: u64 = of_cores(|core| &core.span_drops);
+        let copies = self.shadow.spans.drops.load(Relaxed);
+        let tally = &self.logs.span_tally;
+        let mut spans = page.family(&c::SPANS);
+        spans.add(&["sent"], tally.sent.load(Relaxed));
+        spans.add(&["rejected"], tally.rejected.load(Relaxed));
+        spans.add(&["dropped"], tally.dropped.load(Relaxed) + in_rings + copies);
+        spans.add(&["failed"], tally.failed.load(Relaxed));
+        page.family(&c::VIEWERS).add(&[], self.logs.viewers.count() as u64);
+        let (shown, dropped) = self.logs.viewers.lines();
+        let in_rings: u64 = of_cores(|core| &core.view_drops);
+        let mut lines = page.family(&c::VIEWER_LINES);
+        lines.add(&["shown"], shown);
+        lines.add(&["dropped"], dropped + in_rings);
     }
 
     fn ofrep(&self, page: &mut Page) {
@@ -158,6 +179,11 @@ impl Control {
             frozen.add(&[result], count);
         }
         page.family(&c::OFREP_STREAMS).add(&[], self.ofrep.streams() as u64);
+        let mut refused = page.family(&c::ADMIN_REFUSED);
+        for (reason, count) in self.admin_refused() {
+            refused.add(&[reason], count);
+        }
+        page.family(&c::AUDIT_LOST).add(&[], self.audit_lost());
     }
 }
 

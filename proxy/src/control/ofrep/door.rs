@@ -70,7 +70,7 @@ async fn serve(stream: TcpStream, service: Router, desk: &Desk) {
 }
 
 /// A connection whose other side has to read what is sent to it.
-struct Patient<S> {
+pub(crate) struct Patient<S> {
     stream: S,
     most: Duration,
     /// Since when nothing can be written.
@@ -78,7 +78,7 @@ struct Patient<S> {
 }
 
 impl<S> Patient<S> {
-    const fn new(stream: S, most: Duration) -> Self {
+    pub(crate) const fn new(stream: S, most: Duration) -> Self {
         Self { stream, most, stalled: None }
     }
 

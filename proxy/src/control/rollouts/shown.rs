@@ -11,7 +11,10 @@ use crate::control::{
     api::{
         Kind, Page, PageAsked, Refused,
         rollout::{self, Record, Step, Why},
+        series::RolloutBeat,
     },
+    registry::VersionKey,
+    series::{Rolling, StepId},
 };
 
 impl Control {
@@ -25,6 +28,12 @@ impl Control {
             trouble: rollouts.keeper.trouble(),
             hooks: rollouts.hooks.counts(),
         }
+    }
+
+    /// All rollouts, as a beat needs them.
+    pub(crate) fn rolling(&self) -> Vec<Rolling> {
+        let rollouts = self.rollouts();
+        rollouts.entries.values().map(Entry::rolling).collect()
     }
 
     /// Transitions since the start: whose, to which phase, and who brought them about.
@@ -76,6 +85,32 @@ pub(super) async fn blocking<T: Send + 'static>(
         Ok(Ok(read)) => Ok(read),
         Ok(Err(error)) => Err(fault(error.to_string())),
         Err(error) => Err(fault(error.to_string())),
+    }
+}
+
+impl Entry {
+    fn rolling(&self) -> Rolling {
+        let state = self.controller.state();
+        let in_force = self.facts.as_ref().map_or_else(|| state.weight(), |facts| facts.in_force);
+        let key = |end: &str| {
+            let (upstream, version) = end.split_once('@').unwrap_or((end, ""));
+            VersionKey { upstream: upstream.into(), version: version.into() }
+        };
+        let name = self.plan.name.to_string();
+        Rolling {
+            step: self.controller.owns_split(&self.plan).then(|| StepId {
+                rollout: name.clone(),
+                generation: state.generation,
+                step: state.step,
+            }),
+            ends: [key(&self.ends.0), key(&self.ends.1)],
+            beat: RolloutBeat {
+                name,
+                phase: state.phase.name().to_owned(),
+                step: state.step,
+                in_force: in_force.percent(),
+            },
+        }
     }
 }
 

@@ -7,7 +7,10 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use super::{Control, lock};
 use crate::{
     cells::totals::Totals,
-    control::api::{Kind, Refused},
+    control::{
+        api::{Kind, Refused},
+        series::SeriesLeft,
+    },
     heritage::{
         Frame, Line,
         left::{Left, News},
@@ -21,6 +24,8 @@ pub(crate) struct Predecessor {
     pub(super) succession: u64,
     pub(super) cores: Vec<Totals>,
     pub(super) own: Totals,
+    /// Taken once.
+    pub(super) series: Option<SeriesLeft>,
     heard: Receiver<Heard>,
 }
 
@@ -45,6 +50,7 @@ impl Predecessor {
             succession: left.succession,
             cores: left.counts.cores.clone(),
             own: left.counts.own.clone(),
+            series: Some(left.series.clone()),
             heard,
         })
     }
@@ -89,12 +95,14 @@ impl Control {
                 }
                 Ok(Heard::Farewell(cut)) => {
                     tracing::info!(pid = known.pid, cut, "the process before has finished");
+                    self.farewell_happened(known.pid, Some(cut));
                     self.state().trials.bury(true);
                     break;
                 }
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
                     tracing::warn!(pid = known.pid, "the process before has ended without a word");
+                    self.farewell_happened(known.pid, None);
                     self.state().trials.bury(false);
                     break;
                 }

@@ -28,6 +28,7 @@ impl Control {
         own.count(LINES, self.log_lines());
         own.count(FAILURES, self.log_failures());
         self.leave_ofrep(own);
+        self.leave_audit(own);
         counts
     }
 

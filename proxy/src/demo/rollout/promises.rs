@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use gnomon_policy::{
     judge::{Both, Report, bernoulli::Counts},
-    rollout::{Cause, Phase},
+    rollout::{Cause, ITSELF, Phase},
 };
 use serde_json::{Value as Json, json};
 
@@ -170,11 +170,12 @@ impl End {
     fn promises(&self) -> Vec<(bool, String)> {
         let mut all = vec![self.outcome()];
         match self.story {
+            _ if self.is_by_hand() => {}
             Story::Good => all.push(self.flagged()),
             Story::Worse => all.push(self.harmed()),
             Story::Broken => all.extend(self.cut()),
         }
-        if self.story != Story::Good {
+        if self.story != Story::Good && !self.is_by_hand() {
             let said = format!("{} requests met v2 after that", self.strays);
             all.push((self.strays == 0, said));
         }
@@ -190,10 +191,19 @@ impl End {
         all
     }
 
+    /// Whether a person has acted meanwhile: it need not end as the story does then.
+    fn is_by_hand(&self) -> bool {
+        self.history.iter().skip(1).any(|record| record.event.by != ITSELF)
+    }
+
     /// Whether the rollout has ended as it should.
     fn outcome(&self) -> (bool, String) {
         let phase = self.rollout.state.phase;
         let is_kept = self.story.is_kept_by(phase);
+        if self.is_by_hand() {
+            let name = phase.name().replace('_', " ");
+            return (true, format!("somebody has acted; the rollout is {name}"));
+        }
         let name = phase.name().replace('_', " ");
         let met = self.met.unwrap_or_default().as_secs_f64();
         let said = match (is_kept, self.story) {

@@ -174,6 +174,10 @@ impl Screen {
         Self(Pane::new(console, json))
     }
 
+    pub(super) fn tell_console(&self, web: Option<&str>) -> Result<(), Failure> {
+        self.0.tell_console(web)
+    }
+
     /// What there is to be seen, and how to touch it.
     pub(super) fn begin(
         &self,
