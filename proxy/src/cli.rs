@@ -9,15 +9,18 @@ mod arguments;
 mod check;
 mod completions;
 pub(crate) mod console;
+mod doctor;
 mod events;
 mod failure;
 mod flag;
 mod flag_compare;
+mod fmt;
 mod golden;
 mod history;
 mod host;
 mod kpi;
 mod live;
+mod man;
 mod record;
 mod replay;
 pub(crate) mod rollout;
@@ -92,6 +95,7 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
     match arguments.command {
         Command::Run(source) => run::run(&source, console),
         Command::Check(it) => check::check(&it, json, console),
+        Command::Fmt(it) => fmt::fmt(&it, json, console),
         Command::Diff { file } => door.diff(file.as_deref()),
         Command::Reload => door.reload(),
         Command::Status(it) => status::status(&door, &it),
@@ -116,8 +120,10 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Route(it) => route::route(&it, &door),
         Command::Config(it) => about::config(&it, &door),
         Command::Explain { code } => about::explain(&code, console),
+        Command::Doctor(it) => doctor::doctor(&it, json, console),
         Command::Token(it) => token::token(&it, console),
         Command::Schema => console.data(gnomon_config::generate::schema()),
+        Command::Man { folder } => man::man(&folder, console),
         Command::Completions { shell } => console.data(completions::script(shell)),
         Command::Version => about::version(json, console),
         Command::Demo(it) => crate::demo::demo(&it, json, console),

@@ -22,6 +22,7 @@ mod cli {
     mod demos;
     mod rollouts;
     mod shadows;
+    mod shell;
 }
 
 fn gnomon(arguments: &[&str]) -> Command {

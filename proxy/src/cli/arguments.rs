@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Run(Source),
     /// Check a configuration: syntax, meaning, and whether this host can run it (also: gnomon -t)
     Check(CheckArguments),
+    /// Format configurations as the samples are written; comments, order and meaning stay
+    Fmt(FmtArguments),
     /// Show what a reload would change; exit code 1 if anything
     Diff {
         /// Compare the running configuration with this file instead of its own
@@ -149,10 +151,18 @@ pub(crate) enum Command {
         /// The code
         code: String,
     },
+    /// Look at this machine: kernel, limits, cores, interrupts, folders; says what would help, changes nothing
+    Doctor(DoctorArguments),
     /// Draw a token of the admin API: it is shown once, and its file is written
     Token(TokenArguments),
     /// The JSON schema of the configuration, for editors
     Schema,
+    /// Manual pages, into a folder: gnomon(1), one for each command, gnomon.toml(5)
+    Man {
+        /// The folder
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
     /// A completion script for a shell: source <(gnomon completions bash)
     Completions {
         /// The shell
@@ -200,6 +210,29 @@ pub(crate) struct CheckArguments {
     /// Look at the file alone, not at this host's ports, names, cores and folders
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FmtArguments {
+    /// Configurations, rewritten in place; `-` is stdin to stdout [default: /etc/gnomon/gnomon.toml]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write nothing; name the files that would change, and exit with 1 if any
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Write nothing; show what would change, and exit with 1 if anything
+    #[arg(long)]
+    pub(crate) diff: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArguments {
+    /// What the machine is to suit [default: /etc/gnomon/gnomon.toml, if it is there]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the machine's files lie, such as /host in a container
+    #[arg(long, value_name = "FOLDER", default_value = "/")]
+    pub(crate) root: PathBuf,
 }
 
 #[derive(Args, Debug)]
