@@ -18,6 +18,7 @@ mod fmt;
 mod golden;
 mod history;
 mod host;
+mod import;
 mod kpi;
 mod live;
 mod man;
@@ -118,6 +119,7 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Record(it) => record::record(&it, &door),
         Command::Replay(it) => replay::replay(&it, json, console),
         Command::Route(it) => route::route(&it, &door),
+        Command::Import(it) => import::import(&it, json, console),
         Command::Config(it) => about::config(&it, &door),
         Command::Explain { code } => about::explain(&code, console),
         Command::Doctor(it) => doctor::doctor(&it, json, console),

@@ -25,6 +25,7 @@ mod environment;
 mod failure;
 pub mod guard;
 mod heritage;
+mod import;
 pub mod jwt;
 pub mod log;
 mod patience;

@@ -20,6 +20,7 @@ use serde_json::Value as Json;
 mod cli {
     mod certificates;
     mod demos;
+    mod imports;
     mod rollouts;
     mod shadows;
     mod shell;

@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    flag::FlagCommand, kpi::KpiCommand, record::RecordArguments,
+    flag::FlagCommand, import::ImportArguments, kpi::KpiCommand, record::RecordArguments,
     replay::ReplayArguments, rollout::RolloutCommand, shadow::ShadowCommand, tap::TapArguments,
     token::TokenArguments,
 };
@@ -144,6 +144,11 @@ pub(crate) enum Command {
     Replay(ReplayArguments),
     /// Which route takes a request, which version, and why
     Route(RouteArguments),
+    /// Turn another proxy's configuration into one of ours; exit code 1 if something is left to you
+    ///
+    /// The configuration goes to stdout. Beside what could not be carried over stand file and line, the
+    /// directive, why, and what to do instead; what is carried over passes `gnomon check --offline`.
+    Import(ImportArguments),
     /// Show a configuration with every default filled in; secrets redacted (also: gnomon -T)
     Config(ConfigArguments),
     /// Explain the code of a problem: gnomon explain G012
