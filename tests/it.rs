@@ -52,6 +52,7 @@ mod it {
     mod stop;
     mod tap;
     mod tls;
+    mod top;
     mod trial;
     mod tunnel;
     mod upgrade;

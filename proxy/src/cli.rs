@@ -32,6 +32,7 @@ mod source;
 mod status;
 mod tap;
 mod token;
+mod top;
 mod url;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -101,6 +102,7 @@ fn obey(arguments: Arguments, console: Console) -> Result<(), Failure> {
         Command::Reload => door.reload(),
         Command::Status(it) => status::status(&door, &it),
         Command::Tap(it) => tap::tap(&door, &it),
+        Command::Top(it) => top::top(&door, &it),
         Command::Golden { route } => golden::golden(&door, route.as_deref()),
         Command::History { of } => history::history(&door, of.as_deref()),
         Command::Events(it) => events::events(&door, &it),

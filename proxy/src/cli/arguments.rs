@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::{
     flag::FlagCommand, import::ImportArguments, kpi::KpiCommand, record::RecordArguments,
     replay::ReplayArguments, rollout::RolloutCommand, shadow::ShadowCommand, tap::TapArguments,
-    token::TokenArguments,
+    token::TokenArguments, top::TopArguments,
 };
 
 /// Where the configuration lies unless somebody says otherwise.
@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Reload,
     /// How the running proxy is doing
     Status(StatusArguments),
+    /// Watch it on one screen, and act: rollouts, versions, cores, shadows, events
+    Top(TopArguments),
     /// Rate, errors and latency of the last minute, versions side by side, by route
     Golden {
         /// Only this route
