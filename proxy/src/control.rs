@@ -7,6 +7,7 @@ mod admin;
 pub mod api;
 mod audit;
 mod client;
+mod console;
 pub mod ctl;
 mod dial;
 mod doors;

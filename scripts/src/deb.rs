@@ -23,12 +23,33 @@ pub(crate) fn package() -> Result<PathBuf, String> {
         let script = told.map_err(|error| format!("completions for {shell}: {error}"))?.stdout;
         fs::write(folder.join(file), script).map_err(|error| error.to_string())?;
     }
+    pages(&gnomon)?;
     let folder = folder.with_file_name("package");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     run(cargo().args(["deb", "--package", "gnomon", "--no-build", "--output"]).arg(&folder))?;
     let made = fs::read_dir(&folder).map_err(|error| error.to_string())?.flatten().next();
     made.map(|file| file.path()).ok_or_else(|| "cargo-deb made no package".to_owned())
+}
+
+/// The manual pages, beside the program, in folders by their sections.
+fn pages(gnomon: &Path) -> Result<(), String> {
+    let folder = gnomon.with_file_name("man");
+    let _ = fs::remove_dir_all(&folder);
+    run(Command::new(gnomon).arg("man").arg(&folder).stdout(Stdio::null()))?;
+    for section in ["1", "5"] {
+        let inner = folder.join(format!("man{section}"));
+        fs::create_dir_all(&inner).map_err(|error| error.to_string())?;
+        let all = fs::read_dir(&folder).map_err(|error| error.to_string())?.flatten();
+        for page in all
+            .map(|entry| entry.path())
+            .filter(|it| it.extension().is_some_and(|it| it == section))
+        {
+            let name = page.file_name().unwrap_or_default();
+            fs::rename(&page, inner.join(name)).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Installs, runs, upgrades, kills and purges it under a systemd of its own.

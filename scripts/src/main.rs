@@ -1,6 +1,6 @@
 //! Chores of the workspace: `cargo x ci`, `cargo x bench`, `cargo x micro`, `cargo x fuzz`,
-//! `cargo x demo`, `cargo x soak`, `cargo x restarts`, `cargo x strain`, `cargo x deb`,
-//! `cargo x systemd`.
+//! `cargo x demo`, `cargo x soak`, `cargo x restarts`, `cargo x strain`, `cargo x console`,
+//! `cargo x screenshots`, `cargo x deb`, `cargo x systemd`.
 //!
 //! Each is a thin call to what does the work, so that there is one place to remember and none
 //! to keep in step.
@@ -75,6 +75,17 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
+    /// Test the console with a browser; needs node and Chromium.
+    Console {
+        /// Handed on to `tests/console/run.sh`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
+    /// Make the pictures of docs/console from the demo; needs node and Chromium.
+    Screenshots {
+        /// Where to.
+        folder: Option<PathBuf>,
+    },
     /// Load gnomon with clients and origins that break every rule; `--minutes 30` is a whole soak.
     #[command(disable_help_flag = true)]
     Soak {
@@ -89,7 +100,7 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
-    /// Strain gnomon: `slow-loris` or `churn`.
+    /// Strain gnomon: `slow-loris`, `churn` or `consoles`.
     #[command(disable_help_flag = true)]
     Strain {
         /// Handed on to `strain`.
@@ -109,6 +120,8 @@ fn main() -> ExitCode {
             package.map_or_else(deb::package, Ok).and_then(|it| deb::prove(&it))
         }
         Chore::Demo { rest } => demo(&rest),
+        Chore::Console { rest } => console(rest),
+        Chore::Screenshots { folder } => screenshots(folder),
         Chore::Soak { rest } => soak(&rest),
         Chore::Restarts { rest } => of_bench("restarts", &rest),
         Chore::Strain { rest } => of_bench("strain", &rest),
@@ -173,6 +186,18 @@ fn fuzz(target: Option<&str>, seconds: u32) -> Result<(), String> {
 fn demo(rest: &[OsString]) -> Result<(), String> {
     build(&["gnomon"])?;
     run(Command::new(built("gnomon")?).arg("demo").args(rest))
+}
+
+fn console(rest: Vec<OsString>) -> Result<(), String> {
+    build(&["gnomon"])?;
+    let script = root().join("tests/console/run.sh");
+    run(Command::new(script).env("GNOMON", built("gnomon")?).args(rest))
+}
+
+fn screenshots(folder: Option<PathBuf>) -> Result<(), String> {
+    let folder = folder.map(std::path::absolute).transpose().map_err(|error| error.to_string())?;
+    let what = [OsString::from("screenshots")].into_iter();
+    console(what.chain(folder.map(PathBuf::into_os_string)).collect())
 }
 
 fn soak(rest: &[OsString]) -> Result<(), String> {

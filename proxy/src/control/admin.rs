@@ -33,7 +33,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     Control,
     api::{Check, Done, ForgetAsked, Kind, MarkAsked, Named, PageAsked, Refused},
-    kpis,
+    console, kpis,
     metrics::Pairs,
     ofrep, record,
     splits::Verb,
@@ -88,6 +88,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/v1/upstreams/{name}/freeze", post(freeze))
         .route("/v1/upstreams/{name}/resume", post(resume))
         .route("/v1/upstreams/{name}/rollback", post(rollback))
+        .merge(console::router())
         .merge(flag::router())
         .merge(rollout::router())
         .merge(series::router())
