@@ -9,10 +9,13 @@ use std::{
             Ordering::{Acquire, Release},
         },
     },
+    thread,
     time::Duration,
 };
 
-use gnomon_shadow::store::Fault;
+use gnomon_shadow::store::{Fault, move_aside, open_as};
+use rusqlite::Connection;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Notify;
 
 use crate::clock;
@@ -144,7 +147,7 @@ impl<B: Book> Keeper<B> {
                 }
                 if fault.is_corrupt() {
                     *book = None;
-                    let aside = gnomon_shadow::store::move_aside(&self.path, now, &fault);
+                    let aside = move_aside(&self.path, now, &fault);
                     tracing::error!(aside, "the file is begun anew");
                 }
                 false
@@ -173,5 +176,66 @@ impl<B: Book> std::fmt::Debug for Keeper<B> {
     }
 }
 
+/// Makes a database one of the present version.
+type Prepare = fn(&mut Connection) -> Result<(), Fault>;
+
+/// What `read` finds at `path`, and why nothing is known, if something should be. Blocks. A file that is
+/// damaged is moved aside.
+pub(crate) fn load<S: Default>(
+    path: &Path,
+    now: u64,
+    read: fn(&Path) -> Result<S, Fault>,
+) -> (S, Option<String>) {
+    if !path.exists() {
+        return (S::default(), None);
+    }
+    let mut tries = 0;
+    let fault = loop {
+        match read(path) {
+            Ok(saved) => return (saved, None),
+            Err(fault) if fault.is_corrupt() => {
+                return (S::default(), Some(move_aside(path, now, &fault)));
+            }
+            Err(fault) if tries == LOAD_TRIES => break fault,
+            // Somebody may be reading it.
+            Err(_) => thread::park_timeout(LOAD_PAUSE),
+        }
+        tries += 1;
+    };
+    (S::default(), Some(fault.to_string()))
+}
+
+/// Opens a file that is to be read whole, if it is sound.
+pub(crate) fn open_sound(path: &Path, prepare: Prepare) -> Result<Connection, Fault> {
+    let connection = open_as(path, prepare)?;
+    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if sound == "ok" { Ok(connection) } else { Err(Fault::Corrupt(sound)) }
+}
+
+/// Opens a file whose commits survive a power cut.
+pub(crate) fn open_durable(path: &Path, prepare: Prepare) -> Result<Connection, Fault> {
+    let connection = open_as(path, prepare)?;
+    connection.execute_batch("PRAGMA synchronous = FULL")?;
+    Ok(connection)
+}
+
+/// How a row is kept.
+pub(crate) fn text(value: &impl Serialize) -> Result<String, Fault> {
+    serde_json::to_string(value).map_err(|error| Fault::Corrupt(error.to_string()))
+}
+
+/// What a row says.
+pub(crate) fn parse<T: DeserializeOwned>(doc: &str) -> Result<T, Fault> {
+    serde_json::from_str(doc).map_err(|error| Fault::Corrupt(error.to_string()))
+}
+
+/// As a column holds it.
+pub(crate) fn i64_of(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Tries to read a file that is locked: two seconds.
+const LOAD_TRIES: u32 = 10;
+const LOAD_PAUSE: Duration = Duration::from_millis(200);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);

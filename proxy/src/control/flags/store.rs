@@ -2,15 +2,18 @@
 //!
 //! A commit is on the disk when it returns. The record is only ever appended to.
 
-use std::{collections::BTreeMap, path::Path, thread, time::Duration};
+use std::{collections::BTreeMap, path::Path};
 
 use gnomon_flags::{Override, Overrides};
-use gnomon_shadow::store::{Fault, move_aside, open_as};
+use gnomon_shadow::store::{Fault, open_as};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use super::hygiene::Seen;
-use crate::control::{api::flag::Record, keeper::Book};
+use crate::control::{
+    api::flag::Record,
+    keeper::{self, Book, i64_of, open_durable, open_sound, parse, text},
+};
 
 /// What a source said last that was right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,32 +52,12 @@ pub(crate) struct Saved {
 /// Reads what is kept at `path`. Blocks. A file that is damaged is moved aside; whatever is wrong
 /// with it is in the answer.
 pub(crate) fn load(path: &Path, now: u64) -> Saved {
-    if !path.exists() {
-        return Saved::default();
-    }
-    let mut tries = 0;
-    let fault = loop {
-        match read(path) {
-            Ok(saved) => return saved,
-            Err(fault) if fault.is_corrupt() => {
-                let lost = Some(move_aside(path, now, &fault));
-                return Saved { lost, ..Saved::default() };
-            }
-            Err(fault) if tries == LOAD_TRIES => break fault,
-            // Somebody may be reading it.
-            Err(_) => thread::park_timeout(LOAD_PAUSE),
-        }
-        tries += 1;
-    };
-    Saved { lost: Some(fault.to_string()), ..Saved::default() }
+    let (saved, lost) = keeper::load(path, now, read);
+    Saved { lost, ..saved }
 }
 
 fn read(path: &Path) -> Result<Saved, Fault> {
-    let connection = open_as(path, prepare)?;
-    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if sound != "ok" {
-        return Err(Fault::Corrupt(sound));
-    }
+    let connection = open_sound(path, prepare)?;
     let good = connection.query_row("SELECT what, at, text FROM source", [], |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     });
@@ -110,10 +93,7 @@ impl Book for Store {
     const ELSE: &'static str = "a restart would forget it";
 
     fn open(path: &Path) -> Result<Self, Fault> {
-        let connection = open_as(path, prepare)?;
-        // What is committed survives a power cut.
-        connection.execute_batch("PRAGMA synchronous = FULL")?;
-        Ok(Self(connection))
+        Ok(Self(open_durable(path, prepare)?))
     }
 
     fn write(&mut self, batch: &Batch, _: u64) -> Result<(), Fault> {
@@ -214,18 +194,6 @@ pub(crate) fn history(
     Ok((usize::try_from(total).unwrap_or_default(), records))
 }
 
-fn text(value: &impl Serialize) -> Result<String, Fault> {
-    serde_json::to_string(value).map_err(|error| Fault::Corrupt(error.to_string()))
-}
-
-fn parse<T: DeserializeOwned>(doc: &str) -> Result<T, Fault> {
-    serde_json::from_str(doc).map_err(|error| Fault::Corrupt(error.to_string()))
-}
-
-fn i64_of(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
 /// Makes the database one of this version.
 fn prepare(connection: &mut Connection) -> Result<(), Fault> {
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
@@ -273,9 +241,6 @@ CREATE TABLE IF NOT EXISTS seen (flag TEXT NOT NULL PRIMARY KEY, doc TEXT NOT NU
 
 /// Lines of the record that may wait while nothing can be written; beyond, the oldest go.
 const RECORDS_WAITING: usize = 1024;
-/// Tries to read a file that is locked: two seconds.
-const LOAD_TRIES: u32 = 10;
-const LOAD_PAUSE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

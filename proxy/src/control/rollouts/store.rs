@@ -7,8 +7,6 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     path::Path,
-    thread,
-    time::Duration,
 };
 
 use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
@@ -16,13 +14,13 @@ use gnomon_policy::{
     judge::Cohort,
     rollout::{Event, State},
 };
-use gnomon_shadow::store::{Fault, move_aside, open_as};
+use gnomon_shadow::store::{Fault, open_as};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::control::{
     api::rollout::{Line, Record},
-    keeper::Book,
+    keeper::{self, Book, i64_of, open_durable, open_sound, parse, text},
 };
 
 /// A rollout's position, as it is kept.
@@ -74,32 +72,12 @@ pub(crate) struct Saved {
 /// Reads what is kept at `path`. Blocks. A file that is damaged is moved aside; whatever is wrong
 /// with it is in the answer.
 pub(crate) fn load(path: &Path, now: u64) -> Saved {
-    if !path.exists() {
-        return Saved::default();
-    }
-    let mut tries = 0;
-    let fault = loop {
-        match read(path) {
-            Ok(saved) => return saved,
-            Err(fault) if fault.is_corrupt() => {
-                let lost = Some(move_aside(path, now, &fault));
-                return Saved { lost, ..Saved::default() };
-            }
-            Err(fault) if tries == LOAD_TRIES => break fault,
-            // Somebody may be reading it.
-            Err(_) => thread::park_timeout(LOAD_PAUSE),
-        }
-        tries += 1;
-    };
-    Saved { lost: Some(fault.to_string()), ..Saved::default() }
+    let (saved, lost) = keeper::load(path, now, read);
+    Saved { lost, ..saved }
 }
 
 fn read(path: &Path) -> Result<Saved, Fault> {
-    let connection = open_as(path, prepare)?;
-    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if sound != "ok" {
-        return Err(Fault::Corrupt(sound));
-    }
+    let connection = open_sound(path, prepare)?;
     let mut saved = Saved::default();
     let mut statement = connection.prepare("SELECT name, doc FROM rollout")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -133,10 +111,7 @@ impl Book for Store {
     const ELSE: &'static str = "no weight is raised";
 
     fn open(path: &Path) -> Result<Self, Fault> {
-        let connection = open_as(path, prepare)?;
-        // What is committed survives a power cut.
-        connection.execute_batch("PRAGMA synchronous = FULL")?;
-        Ok(Self(connection))
+        Ok(Self(open_durable(path, prepare)?))
     }
 
     fn write(&mut self, batch: &Batch, now: u64) -> Result<(), Fault> {
@@ -320,18 +295,6 @@ fn unpack(packed: &[u8]) -> Result<Vec<Cohort>, Fault> {
     parse(&doc)
 }
 
-fn text(value: &impl Serialize) -> Result<String, Fault> {
-    serde_json::to_string(value).map_err(|error| Fault::Corrupt(error.to_string()))
-}
-
-fn parse<T: DeserializeOwned>(doc: &str) -> Result<T, Fault> {
-    serde_json::from_str(doc).map_err(|error| Fault::Corrupt(error.to_string()))
-}
-
-fn i64_of(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
 /// Makes the database one of this version.
 fn prepare(connection: &mut Connection) -> Result<(), Fault> {
     // Takes hold only in a file without tables.
@@ -394,9 +357,6 @@ const EVIDENCE_BYTES: i64 = 64 << 20;
 const EVIDENCE_WAITING: usize = 256;
 /// Bytes of one piece, unpacked.
 const UNPACKED_MAX: u64 = 64 << 20;
-/// Tries to read a file that is locked: two seconds.
-const LOAD_TRIES: u32 = 10;
-const LOAD_PAUSE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests;
